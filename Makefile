@@ -1,0 +1,51 @@
+# Every command sets up what it needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(shell find protos -name '*.proto')
+
+help:  ## List the commands.
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready  ## Virtual environment, locked dependencies, stubs.
+
+$(VENV)/.ready: requirements.lock pyproject.toml scripts/build_stubs.py $(PROTOS)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+stubs: $(VENV)/.ready  ## Generate the stubs of the contracts again.
+	$(BIN)/python scripts/build_stubs.py
+
+lock: $(VENV)/.ready  ## Pin the newest allowed dependencies in requirements.lock.
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
+
+test: $(VENV)/.ready  ## All tests but the slow ones.
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.ready  ## The tests that take minutes or load the machine.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.ready  ## Format, style, types, contracts, architecture.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+
+format: $(VENV)/.ready  ## Format code and contracts.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format --write
+
+up: $(VENV)/.ready  ## The five services and Envoy on this machine.
+	$(BIN)/mixdown up
+
+demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
+	$(BIN)/python -m benchmarks.demo $(if $(SONG),--song "$(SONG)")
+
+.PHONY: help setup stubs lock test test-slow lint format up demo
