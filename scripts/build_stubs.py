@@ -24,10 +24,9 @@ def build_stubs(root: Path = ROOT) -> None:
     protos = sorted((root / "protos").glob("mixdown/*/v1/*.proto"))
     for folder in {proto.parent.relative_to(root / "protos") for proto in protos}:
         shutil.rmtree(root / folder, ignore_errors=True)
-    scripts = Path(sys.executable).parent
     plugins = [
-        f"--plugin=protoc-gen-{name}={shutil.which(f'protoc-gen-{name}', path=str(scripts)) or shutil.which(f'protoc-gen-{name}')}"
-        for name in ("mypy", "mypy_grpc")
+        f"--plugin={plugin}={_find(plugin)}"
+        for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
     code = protoc.main(
         [
@@ -46,6 +45,15 @@ def build_stubs(root: Path = ROOT) -> None:
         raise RuntimeError(f"protoc failed with exit status {code}")
     for proto in protos:
         (root / proto.parent.relative_to(root / "protos") / "__init__.py").touch()
+
+
+def _find(program: str) -> str:
+    # Beside the interpreter first: the virtual environment need not be on the PATH.
+    beside = shutil.which(program, path=str(Path(sys.executable).parent))
+    found = beside or shutil.which(program)
+    if found is None:
+        raise RuntimeError(f"{program} is not installed")
+    return found
 
 
 class StubsBuildHook(BuildHookInterface[Any]):

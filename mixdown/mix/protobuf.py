@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from mixdown.mix.outputs import Output, OutputKind
 from mixdown.mix.settings import (
     Compression,
@@ -15,23 +18,26 @@ from mixdown.mix.settings import (
 )
 from mixdown.mix.v1 import mix_pb2
 
-_COMPRESSION: dict[int, Compression] = {
+_Enum = TypeVar("_Enum")
+_Name = TypeVar("_Name", bound=str)
+
+_COMPRESSION: dict[mix_pb2.Compression.ValueType, Compression] = {
     mix_pb2.COMPRESSION_UNSPECIFIED: "none",
     mix_pb2.COMPRESSION_LOW: "low",
     mix_pb2.COMPRESSION_MEDIUM: "medium",
     mix_pb2.COMPRESSION_HIGH: "high",
 }
-_EQ_TYPES: dict[int, EqType] = {
+_EQ_TYPES: dict[mix_pb2.EqBand.Type.ValueType, EqType] = {
     mix_pb2.EqBand.TYPE_PEAK: "peak",
     mix_pb2.EqBand.TYPE_LOW_SHELF: "low_shelf",
     mix_pb2.EqBand.TYPE_HIGH_SHELF: "high_shelf",
 }
-_FILTER_TYPES: dict[int, FilterType] = {
+_FILTER_TYPES: dict[mix_pb2.Filter.Type.ValueType, FilterType] = {
     mix_pb2.Filter.TYPE_LOWPASS: "lowpass",
     mix_pb2.Filter.TYPE_HIGHPASS: "highpass",
     mix_pb2.Filter.TYPE_BANDPASS: "bandpass",
 }
-_OUTPUT_KINDS: dict[int, OutputKind] = {
+_OUTPUT_KINDS: dict[mix_pb2.Output.Kind.ValueType, OutputKind] = {
     mix_pb2.Output.KIND_UNSPECIFIED: "mix",
     mix_pb2.Output.KIND_MIX: "mix",
     mix_pb2.Output.KIND_STEM: "stem",
@@ -110,7 +116,7 @@ def filter_to_message(item: Filter) -> mix_pb2.Filter:
     )
 
 
-def compression_from_message(value: int) -> Compression:
+def compression_from_message(value: mix_pb2.Compression.ValueType) -> Compression:
     """Reads a level of compression. Raises MixOutOfRangeError for an unknown one."""
     if value not in _COMPRESSION:
         raise MixOutOfRangeError("", "compression", value, "a known level")
@@ -152,5 +158,5 @@ def _settings_to_message(settings: TargetSettings) -> mix_pb2.TargetSettings:
     )
 
 
-def _value(names: dict[int, str] | dict[int, Compression], name: str) -> int:
+def _value(names: Mapping[_Enum, _Name], name: str) -> _Enum:
     return next(value for value, candidate in names.items() if candidate == name)

@@ -1,0 +1,1 @@
+"""The interpreter: words in, intent and the next mix out."""

@@ -1,0 +1,1 @@
+"""The remixer: what a mix sounds like."""

@@ -1,0 +1,1 @@
+"""What every server process needs, and nothing that one service alone needs."""

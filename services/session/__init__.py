@@ -1,0 +1,1 @@
+"""The session service: everything that is remembered."""

@@ -1,0 +1,213 @@
+"""Reads audio files of any kind as streams of float32.
+
+FFmpeg (through PyAV) recognises a file by its content. Integers become floats by division by
+2^(bits−1), which is exact up to 24 bits. Encoder delay and padding that the container tells of
+(MP3's LAME tag, an MP4's edit list, Opus' pre-skip) are cut off, as FFmpeg does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Literal, Self
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from services.runtime.errors import UndecodableAudioError
+
+Samples = npt.NDArray[np.float32]
+"""`[channels, frames]`, full scale ±1.0."""
+
+SampleFormat = Literal["int16", "int24", "int32", "float32"]
+
+_FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
+_READ_FRAMES = 65_536
+
+
+@dataclass(frozen=True)
+class AudioProperties:
+    """What decoding a file tells about it.
+
+    Args:
+        sample_rate_hz: Sampling rate.
+        channels: Number of channels.
+        frames: Samples per channel.
+        sample_format: How samples are stored; None for a lossy codec.
+        container: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        tags: Title, artist and the like, as written in the file, by lower-case name.
+    """
+
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    sample_format: SampleFormat | None
+    container: str
+    codec: str
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class AudioReader:
+    """Decodes the first (or another) audio stream of a file, block by block.
+
+    Args:
+        file: A path, or a readable and seekable file, which the caller closes.
+        stream: Which audio stream, from 0.
+
+    Raises:
+        UndecodableAudioError: there is no such audio stream, or its bytes are damaged.
+
+    Attributes:
+        sample_rate_hz: Sampling rate.
+        channels: Number of channels.
+        sample_format: How samples are stored; None for a lossy codec.
+        container: FFmpeg's name of the container.
+        codec: FFmpeg's name of the codec.
+        tags: Tags of the file, by lower-case name.
+    """
+
+    def __init__(self, file: Path | str | BinaryIO, stream: int = 0) -> None:
+        source = str(file) if isinstance(file, Path | str) else file
+        try:
+            # Tags are data of strangers: bytes that are no UTF-8 are replaced, not an error.
+            self._container = av.open(source, mode="r", metadata_errors="replace")
+        except (av.FFmpegError, ValueError) as error:
+            raise UndecodableAudioError("This is not an audio file that we can read.") from error
+        try:
+            self._open_stream(stream)
+        except UndecodableAudioError:
+            self._container.close()
+            raise
+
+    def _open_stream(self, stream: int) -> None:
+        streams = self._container.streams.audio
+        if stream >= len(streams):
+            raise UndecodableAudioError("There is no audio in this file.")
+        self._stream = streams[stream]
+        self._stream.thread_type = "NONE"  # the same bytes on any number of cores
+        codec = self._stream.codec_context
+        if not codec.sample_rate or not codec.channels:
+            raise UndecodableAudioError("The audio in this file is damaged.")
+        self.sample_rate_hz = int(codec.sample_rate)
+        self.channels = int(codec.channels)
+        self.codec = str(codec.name)
+        self.container = str(self._container.format.name)
+        self.sample_format = _sample_format(self.codec, self._bits_per_raw_sample())
+        self.tags = {
+            key.lower(): value
+            for key, value in {**self._container.metadata, **self._stream.metadata}.items()
+        }
+        self._blocks = self._decode()
+        self._rest: Samples = np.zeros((self.channels, 0), np.float32)
+
+    def _bits_per_raw_sample(self) -> int:
+        return int(getattr(self._stream.codec_context, "bits_per_raw_sample", 0) or 0)
+
+    def read(self, frames: int) -> Samples:
+        """Returns the next `frames` frames as `[channels, frames]`; fewer only at the end.
+
+        Raises:
+            UndecodableAudioError: the bytes are damaged.
+        """
+        parts = [self._rest]
+        count = self._rest.shape[1]
+        while count < frames:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            parts.append(block)
+            count += block.shape[1]
+        joined = np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+        self._rest = joined[:, frames:]
+        return np.ascontiguousarray(joined[:, :frames])
+
+    def blocks(self, frames: int) -> Iterator[Samples]:
+        """Yields the rest of the file in blocks of `frames` frames, the last one shorter."""
+        while (block := self.read(frames)).shape[1]:
+            yield block
+
+    def _decode(self) -> Iterator[Samples]:
+        try:
+            for frame in self._container.decode(self._stream):
+                if frame.sample_rate != self.sample_rate_hz:
+                    raise UndecodableAudioError("The sampling rate changes within this file.")
+                yield _to_float(frame, self.channels)
+        except av.error.EOFError:
+            return
+        except (av.FFmpegError, ValueError) as error:
+            raise UndecodableAudioError("The audio in this file is damaged.") from error
+
+    def close(self) -> None:
+        """Frees the decoder."""
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def probe(file: Path | str | BinaryIO, stream: int = 0) -> AudioProperties:
+    """Decodes a whole file and tells what is in it.
+
+    The only way to know the exact number of frames: headers are estimates for many formats.
+
+    Raises:
+        UndecodableAudioError: there is no audio in the file, or it is damaged.
+    """
+    with AudioReader(file, stream) as reader:
+        frames = sum(block.shape[1] for block in reader.blocks(_READ_FRAMES))
+        if frames == 0:
+            raise UndecodableAudioError("There is no audio in this file.")
+        return AudioProperties(
+            sample_rate_hz=reader.sample_rate_hz,
+            channels=reader.channels,
+            frames=frames,
+            sample_format=reader.sample_format,
+            container=reader.container,
+            codec=reader.codec,
+            tags=reader.tags,
+        )
+
+
+def _to_float(frame: av.AudioFrame, channels: int) -> Samples:
+    data = frame.to_ndarray()
+    if not frame.format.is_planar:  # interleaved: [1, frames · channels]
+        data = data.reshape(-1, channels).T
+    if data.shape[0] != channels:
+        raise UndecodableAudioError("The number of channels changes within this file.")
+    if data.dtype == np.uint8:
+        return ((data.astype(np.float32)) - 128.0) / 128.0
+    scale = _FULL_SCALE.get(data.dtype)
+    if scale is None:  # float32 or float64
+        return data.astype(np.float32)
+    # Through float64: a 32-bit integer would be rounded before the division otherwise.
+    return (data.astype(np.float64) / scale).astype(np.float32)
+
+
+def _sample_format(codec: str, bits: int) -> SampleFormat | None:
+    if codec.startswith("pcm_"):
+        kind = codec.removeprefix("pcm_")
+        if kind[0] == "f":
+            return "float32"
+        width = {"8": 16, "16": 16, "24": 24, "32": 32}.get(kind[1:].split("le")[0].split("be")[0])
+        return _integer_format(width or 16)
+    if codec in {"flac", "alac", "wavpack", "tta", "ape"}:
+        return _integer_format(bits or 16)
+    return None
+
+
+def _integer_format(bits: int) -> SampleFormat:
+    if bits <= 16:
+        return "int16"
+    return "int24" if bits <= 24 else "int32"

@@ -1,0 +1,191 @@
+"""A blob store in a folder of one machine.
+
+Layout: `blobs/ab/abcdef…`, `records/<key>.json`, `parts/<key>`, `partial/` for what is being
+written. A blob is written to `partial/`, flushed to disk and renamed, so that a crash leaves no
+half blob; what a crash leaves in `partial/` is removed when a store is opened a day later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, BinaryIO, Self
+
+from services.runtime.blobs import Blob
+from services.runtime.errors import BlobNotFoundError
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+_READ_BYTES = 1 << 20
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+class FolderBlobStore:
+    """The store in `folder`, which is made where it is missing. Safe for many processes."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+        self._partial = self._folder / "partial"
+        for name in ("blobs", "records", "parts", "partial"):
+            (self._folder / name).mkdir(parents=True, exist_ok=True)
+        self._remove_abandoned()
+
+    def create(self) -> FolderBlobWriter:
+        """Begins a new blob."""
+        return FolderBlobWriter(self._partial, self._path)
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Opens a blob for reading and seeking. Raises BlobNotFoundError."""
+        try:
+            return self._path(sha256).open("rb")
+        except FileNotFoundError:
+            raise BlobNotFoundError(
+                f"There is no file {sha256} in the store.", metadata={"sha256": sha256}
+            ) from None
+
+    def find(self, sha256: str) -> Blob | None:
+        """Returns the blob where it exists."""
+        try:
+            return Blob(sha256, self._path(sha256).stat().st_size)
+        except (FileNotFoundError, BlobNotFoundError):
+            return None
+
+    def delete(self, sha256: str) -> None:
+        """Deletes a blob; deleting what is not there does nothing."""
+        self._path(sha256).unlink(missing_ok=True)
+
+    def write_record(self, key: str, document: bytes) -> None:
+        """Stores a record, replacing an older one."""
+        path = self._keyed("records", key, ".json")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._partial, delete=False) as file:
+            file.write(document)
+            _flush_to_disk(file)
+        _rename_durably(Path(file.name), path)
+
+    def read_record(self, key: str) -> bytes | None:
+        """Returns a record, or None."""
+        try:
+            return self._keyed("records", key, ".json").read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def delete_record(self, key: str) -> None:
+        """Deletes a record; deleting what is not there does nothing."""
+        self._keyed("records", key, ".json").unlink(missing_ok=True)
+
+    def append_part(self, key: str, offset_bytes: int, data: bytes) -> int:
+        """Appends to the parts under `key` where `offset_bytes` is the committed size."""
+        path = self._keyed("parts", key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab") as file:
+            if file.tell() == offset_bytes:
+                file.write(data)
+                _flush_to_disk(file)
+            return file.tell()
+
+    def parts_size(self, key: str) -> int:
+        """Returns the committed size of the parts under `key`; 0 where there are none."""
+        try:
+            return self._keyed("parts", key).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """Yields the bytes of the parts under `key`, in order."""
+        path = self._keyed("parts", key)
+        if path.exists():
+            with path.open("rb") as file:
+                while data := file.read(_READ_BYTES):
+                    yield data
+
+    def delete_parts(self, key: str) -> None:
+        """Deletes the parts under `key`; deleting what is not there does nothing."""
+        self._keyed("parts", key).unlink(missing_ok=True)
+
+    def _path(self, sha256: str) -> Path:
+        if not _SHA256.fullmatch(sha256):  # also keeps paths out: a name comes from a message
+            raise BlobNotFoundError("That is not the SHA-256 of a file.")
+        return self._folder / "blobs" / sha256[:2] / sha256
+
+    def _keyed(self, room: str, key: str, suffix: str = "") -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"not a key: {key!r}")
+        return self._folder / room / f"{key}{suffix}"
+
+    def _remove_abandoned(self) -> None:
+        limit = time.time() - _ABANDONED_SECONDS
+        for path in self._partial.iterdir():
+            try:
+                if path.stat().st_mtime < limit:
+                    path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # another process was faster
+
+
+class FolderBlobWriter:
+    """Writes one blob of a FolderBlobStore."""
+
+    def __init__(self, partial: Path, path_of: Callable[[str], Path]) -> None:
+        handle, name = tempfile.mkstemp(dir=partial)
+        self._file = os.fdopen(handle, "wb")
+        self._name = Path(name)
+        self._path_of = path_of
+        self._hash = hashlib.sha256()
+        self._size_bytes = 0
+        self._ended = False
+
+    def write(self, data: bytes) -> int:
+        """Appends bytes and returns their number."""
+        self._hash.update(data)
+        self._size_bytes += len(data)
+        return self._file.write(data)
+
+    def commit(self) -> Blob:
+        """Makes the blob visible, durably, and returns its name."""
+        _flush_to_disk(self._file)
+        self._file.close()
+        self._ended = True
+        blob = Blob(self._hash.hexdigest(), self._size_bytes)
+        path = self._path_of(blob.sha256)
+        path.parent.mkdir(exist_ok=True)
+        _rename_durably(self._name, path)
+        return blob
+
+    def discard(self) -> None:
+        """Forgets what was written. Does nothing after `commit`."""
+        if not self._ended:
+            self._ended = True
+            self._file.close()
+            self._name.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.discard()
+
+
+def _flush_to_disk(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _rename_durably(source: Path, target: Path) -> None:
+    source.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

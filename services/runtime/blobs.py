@@ -1,0 +1,108 @@
+"""The blob store: originals, stems and artifacts, by content.
+
+A blob is named by the SHA-256 of its bytes; it appears at once and whole, or not at all. Beside
+the blobs lie *records*: small JSON documents under a key that says what was asked for ("the
+vocals of this track by this model"), so that any replica finds work that was done before. And
+*parts*: the bytes of uploads on their way.
+
+Calls block; servers make them in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+
+@dataclass(frozen=True)
+class Blob:
+    """A file in the store: SHA-256 of its bytes (64 lower-case hexadecimal digits) and size."""
+
+    sha256: str
+    size_bytes: int
+
+
+class BlobWriter(Protocol):
+    """Writes one blob. As a context manager it discards what was not committed."""
+
+    def write(self, data: bytes) -> int:
+        """Appends bytes and returns their number."""
+        ...
+
+    def commit(self) -> Blob:
+        """Makes the blob visible, durably, and returns its name."""
+        ...
+
+    def discard(self) -> None:
+        """Forgets what was written. Does nothing after `commit`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Where blobs, records and parts lie."""
+
+    def create(self) -> BlobWriter:
+        """Begins a new blob."""
+        ...
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Opens a blob for reading and seeking. Raises BlobNotFoundError."""
+        ...
+
+    def find(self, sha256: str) -> Blob | None:
+        """Returns the blob where it exists."""
+        ...
+
+    def delete(self, sha256: str) -> None:
+        """Deletes a blob; deleting what is not there does nothing."""
+        ...
+
+    def write_record(self, key: str, document: bytes) -> None:
+        """Stores a record, replacing an older one. Keys are words of [a-z0-9._-] joined by '/'."""
+        ...
+
+    def read_record(self, key: str) -> bytes | None:
+        """Returns a record, or None."""
+        ...
+
+    def delete_record(self, key: str) -> None:
+        """Deletes a record; deleting what is not there does nothing."""
+        ...
+
+    def append_part(self, key: str, offset_bytes: int, data: bytes) -> int:
+        """Appends to the parts under `key` and returns the committed size.
+
+        `offset_bytes` must be the committed size; otherwise nothing is written and the committed
+        size returned differs from `offset_bytes + len(data)`.
+        """
+        ...
+
+    def parts_size(self, key: str) -> int:
+        """Returns the committed size of the parts under `key`; 0 where there are none."""
+        ...
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """Yields the bytes of the parts under `key`, in order."""
+        ...
+
+    def delete_parts(self, key: str) -> None:
+        """Deletes the parts under `key`; deleting what is not there does nothing."""
+        ...
+
+
+def open_blob_store(location: str) -> BlobStore:
+    """Opens the store at `location`, a folder's path. The folder is made where it is missing."""
+    from services.runtime.blob_folder import FolderBlobStore
+
+    return FolderBlobStore(location)

@@ -1,0 +1,72 @@
+"""Connections to other services, which carry ids and deadlines on.
+
+A call made while a request is answered gets that request's ids as metadata and at most the time
+that is left of its deadline; when the request is cancelled, so is the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any
+
+from grpc import aio
+
+from services.runtime import context as request_context
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.max_send_message_length", 8 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    # A rendered file waits for the client at every step: small windows keep the pipe short.
+    ("grpc.http2.bdp_probe", 0),
+)
+
+
+def connect(target: str) -> aio.Channel:
+    """Opens a channel to `target` (host:port) within the cluster; nothing is sent yet."""
+    return aio.insecure_channel(
+        target, options=OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()]
+    )
+
+
+def _carry(details: aio.ClientCallDetails) -> aio.ClientCallDetails:
+    metadata = aio.Metadata(*(details.metadata or ()))
+    said = set(metadata.keys())
+    for key, value in request_context.forwarded_metadata.get():
+        if key not in said:
+            metadata.add(key, value)
+    limits = (details.timeout, request_context.remaining_seconds())
+    timeout = min((limit for limit in limits if limit is not None), default=None)
+    return aio.ClientCallDetails(
+        method=details.method,
+        timeout=timeout,
+        metadata=metadata,
+        credentials=details.credentials,
+        wait_for_ready=details.wait_for_ready,
+    )
+
+
+class _UnaryUnary(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc, unused-ignore]
+    async def intercept_unary_unary(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> Any:
+        return await continuation(_carry(client_call_details), request)
+
+
+class _UnaryStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc, unused-ignore]
+    async def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: Any, request: Any
+    ) -> AsyncIterator[Any]:
+        call: AsyncIterator[Any] = await continuation(_carry(client_call_details), request)
+        return call
+
+
+class _StreamUnary(aio.StreamUnaryClientInterceptor):  # type: ignore[misc, unused-ignore]
+    async def intercept_stream_unary(
+        self,
+        continuation: Callable[..., Any],
+        client_call_details: Any,
+        request_iterator: AsyncIterable[Any] | Iterable[Any],
+    ) -> Any:
+        return await continuation(_carry(client_call_details), request_iterator)

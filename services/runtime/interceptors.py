@@ -1,0 +1,176 @@
+"""What happens around every call that a server answers.
+
+Ids are bound to the logs, the deadline is remembered for outgoing calls, errors become rich
+statuses, and one line is logged when the call ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn, cast
+
+import grpc
+import structlog
+from grpc import aio
+from grpc_status import rpc_status
+
+from services.runtime import context as request_context
+from services.runtime.errors import InternalError, MixdownError, status_of
+
+_log = structlog.get_logger("mixdown.rpc")
+
+_QUIET_METHODS = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+
+class RequestInterceptor(aio.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+    """Wraps every handler as told in the module's docstring."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Returns the handler that `continuation` finds, wrapped."""
+        handler = await continuation(handler_call_details)
+        if handler is None:  # an unknown method: gRPC answers UNIMPLEMENTED
+            return handler
+        method = handler_call_details.method
+        make, inner = _FACTORIES[handler.request_streaming, handler.response_streaming]
+        behaviour = getattr(handler, inner)
+        wrapped = (
+            _wrap_stream(behaviour, method)
+            if handler.response_streaming
+            else _wrap_unary(behaviour, method)
+        )
+        return make(
+            wrapped,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+_FACTORIES: dict[tuple[bool, bool], tuple[Callable[..., grpc.RpcMethodHandler[Any, Any]], str]] = {
+    (False, False): (grpc.unary_unary_rpc_method_handler, "unary_unary"),
+    (False, True): (grpc.unary_stream_rpc_method_handler, "unary_stream"),
+    (True, False): (grpc.stream_unary_rpc_method_handler, "stream_unary"),
+    (True, True): (grpc.stream_stream_rpc_method_handler, "stream_stream"),
+}
+
+
+def _wrap_unary(behaviour: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Any]:
+    async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
+        call = _Call(method, context)
+        try:
+            response = await behaviour(request, context)
+        except BaseException as error:  # noqa: BLE001 - the one place where every error is told
+            await call.fail(error)
+        call.succeed()
+        return response
+
+    return handle
+
+
+def _wrap_stream(behaviour: Callable[..., AsyncIterator[Any]], method: str) -> Callable[..., Any]:
+    async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        call = _Call(method, context)
+        responses = behaviour(request, context)
+        try:
+            async for response in responses:
+                yield response
+        except BaseException as error:  # noqa: BLE001 - the one place where every error is told
+            # A generator that is left for good cleans up now, not when it is collected.
+            await _close(responses)
+            await call.fail(error)
+        call.succeed()
+
+    return handle
+
+
+async def _close(responses: AsyncIterator[Any]) -> None:
+    close = getattr(responses, "aclose", None)
+    if close is not None:
+        await close()
+
+
+class _Call:
+    """One call: its ids, its clock, its end."""
+
+    def __init__(self, method: str, context: aio.ServicerContext[Any, Any]) -> None:
+        metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
+        self._method = method
+        self._context = context
+        self._began = time.monotonic()
+        self._request_id = metadata.get(request_context.REQUEST_ID_KEY) or uuid.uuid4().hex
+        metadata[request_context.REQUEST_ID_KEY] = self._request_id
+        request_context.forwarded_metadata.set(
+            tuple((key, metadata[key]) for key in request_context.FORWARDED_KEYS if key in metadata)
+        )
+        left = context.time_remaining()
+        request_context.deadline.set(None if left is None else self._began + left)
+        structlog.contextvars.bind_contextvars(
+            request_id=self._request_id,
+            **{
+                name: metadata[f"x-mixdown-{name.replace('_', '-')}"]
+                for name in ("session_id", "turn_id")
+                if f"x-mixdown-{name.replace('_', '-')}" in metadata
+            },
+        )
+
+    def succeed(self) -> None:
+        """Logs the end of a call that was answered."""
+        self._report("OK")
+
+    async def fail(self, error: BaseException) -> NoReturn:
+        """Tells the caller what went wrong, and logs it."""
+        if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+            # Swallowing a cancellation would leave the call open (grpc/grpc#43360).
+            self._report("CANCELLED")
+            raise error
+        if isinstance(error, aio.AbortError):
+            self._report(str(self._context.code()))
+            raise error
+        if isinstance(error, MixdownError):
+            self._report(error.code.name, reason=error.reason, error=error.message)
+            await self._context.abort_with_status(status_of(error))
+        if isinstance(error, aio.AioRpcError):
+            await self._pass_on(error)
+        if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
+            raise error
+        _log.error("defect", method=self._method, exc_info=error)
+        self._report("INTERNAL", reason="INTERNAL")
+        defect = InternalError(f"Something went wrong on our side (request {self._request_id}).")
+        await self._context.abort_with_status(status_of(defect))
+        raise AssertionError("abort_with_status always raises")
+
+    async def _pass_on(self, error: aio.AioRpcError) -> None:
+        """Answers what the called service answered, reason and details included."""
+        self._report(error.code().name, error=error.details() or "")
+        status = rpc_status.from_call(cast("grpc.Call", error))
+        if status is not None:
+            await self._context.abort_with_status(rpc_status.to_status(status))
+        if error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED}:
+            await self._context.abort_with_status(status_of(ServiceUnavailableError()))
+        await self._context.abort(error.code(), error.details() or "")
+
+    def _report(self, code: str, **details: str) -> None:
+        if self._method.startswith(_QUIET_METHODS):
+            return
+        seconds = round(time.monotonic() - self._began, 4)
+        _log.info("rpc", method=self._method, code=code, seconds=seconds, **details)
+
+
+class ServiceUnavailableError(MixdownError):
+    """A service that is needed for the answer cannot be reached now."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "SERVICE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A part of Mixdown cannot be reached now. Please try again.", retry_after_seconds=1.0
+        )

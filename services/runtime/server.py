@@ -1,0 +1,75 @@
+"""Runs a service: listen, serve, tell health, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+
+import structlog
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.runtime.channels import OPTIONS
+from services.runtime.interceptors import RequestInterceptor
+from services.runtime.settings import Settings
+
+_log = structlog.get_logger("mixdown.server")
+
+
+class Server:
+    """A gRPC server with health and reflection.
+
+    Args:
+        settings: Where to listen and how long to drain.
+        services: Full names of the services, for health and reflection.
+        register: Adds the servicers to the server.
+
+    After `start`, `port` tells the port; `run` serves until SIGTERM or SIGINT.
+    """
+
+    def __init__(
+        self, settings: Settings, services: Sequence[str], register: Callable[[aio.Server], None]
+    ) -> None:
+        self._settings = settings
+        self._services = services
+        self._health = health.aio.HealthServicer()
+        self._server = aio.server(
+            interceptors=[RequestInterceptor()],
+            options=(*OPTIONS, ("grpc.so_reuseport", 0)),
+        )
+        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (
+                *services,
+                reflection.SERVICE_NAME,
+                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            ),
+            self._server,
+        )
+        self.port = self._server.add_insecure_port(settings.listen)
+
+    async def start(self) -> None:
+        """Begins to serve, and says so to the health checks."""
+        await self._server.start()
+        for service in ("", *self._services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        _log.info("listening", address=self._settings.listen, port=self.port)
+
+    async def stop(self) -> None:
+        """Says NOT_SERVING, takes no new call, lets the others end within `drain_seconds`."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.drain_seconds)
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT, then drains."""
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopping.set)
+        await self.start()
+        await stopping.wait()
+        _log.info("draining", seconds=self._settings.drain_seconds)
+        await self.stop()
