@@ -88,7 +88,6 @@ class AudioReader:
         if stream >= len(streams):
             raise UndecodableAudioError("There is no audio in this file.")
         self._stream = streams[stream]
-        self._stream.thread_type = "NONE"  # the same bytes on any number of cores
         codec = self._stream.codec_context
         if not codec.sample_rate or not codec.channels:
             raise UndecodableAudioError("The audio in this file is damaged.")
@@ -96,16 +95,13 @@ class AudioReader:
         self.channels = int(codec.channels)
         self.codec = str(codec.name)
         self.container = str(self._container.format.name)
-        self.sample_format = _sample_format(self.codec, self._bits_per_raw_sample())
+        self.sample_format = _sample_format(self.codec, str(codec.format.name))
         self.tags = {
             key.lower(): value
             for key, value in {**self._container.metadata, **self._stream.metadata}.items()
         }
         self._blocks = self._decode()
         self._rest: Samples = np.zeros((self.channels, 0), np.float32)
-
-    def _bits_per_raw_sample(self) -> int:
-        return int(getattr(self._stream.codec_context, "bits_per_raw_sample", 0) or 0)
 
     def read(self, frames: int) -> Samples:
         """Returns the next `frames` frames as `[channels, frames]`; fewer only at the end.
@@ -195,19 +191,12 @@ def _to_float(frame: av.AudioFrame, channels: int) -> Samples:
     return (data.astype(np.float64) / scale).astype(np.float32)
 
 
-def _sample_format(codec: str, bits: int) -> SampleFormat | None:
+def _sample_format(codec: str, decoded: str) -> SampleFormat | None:
     if codec.startswith("pcm_"):
-        kind = codec.removeprefix("pcm_")
-        if kind[0] == "f":
-            return "float32"
-        width = {"8": 16, "16": 16, "24": 24, "32": 32}.get(kind[1:].split("le")[0].split("be")[0])
-        return _integer_format(width or 16)
-    if codec in {"flac", "alac", "wavpack", "tta", "ape"}:
-        return _integer_format(bits or 16)
+        formats: dict[str, SampleFormat] = {"24": "int24", "32": "int32", "64": "int32"}
+        digits = "".join(filter(str.isdigit, codec))
+        return "float32" if codec.startswith("pcm_f") else formats.get(digits, "int16")
+    if codec in {"flac", "alac", "wavpack", "tta"}:
+        # FFmpeg decodes what is deeper than 16 bits to 32; true 32-bit files of these are rare.
+        return "int16" if decoded.startswith("s16") else "int24"
     return None
-
-
-def _integer_format(bits: int) -> SampleFormat:
-    if bits <= 16:
-        return "int16"
-    return "int24" if bits <= 24 else "int32"
