@@ -1,0 +1,1 @@
+"""The services of Mixdown. Each folder is one process; none imports another."""

@@ -1,0 +1,1 @@
+"""`make demo`: a conversation with a real song through the whole suite, checked and measured."""
