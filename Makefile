@@ -9,7 +9,10 @@ PROTOS := $(shell find protos -name '*.proto')
 help:  ## List the commands.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: $(VENV)/.ready  ## Virtual environment, locked dependencies, stubs.
+setdocs: $(VENV)/.ready  ## Write docs/configuration.md from the code.
+	$(BIN)/python -m scripts.document_settings
+
+up: $(VENV)/.ready  ## Virtual environment, locked dependencies, stubs.
 
 $(VENV)/.ready: requirements.lock pyproject.toml scripts/build_stubs.py $(PROTOS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -42,10 +45,13 @@ format: $(VENV)/.ready  ## Format code and contracts.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
+docs: $(VENV)/.ready  ## Write docs/configuration.md from the code.
+	$(BIN)/python -m scripts.document_settings
+
 up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 	$(BIN)/mixdown up
 
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
-	$(BIN)/python -m benchmarks.demo $(if $(SONG),--song "$(SONG)")
+	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test test-slow lint format up demo
+.PHONY: help setup stubs lock test test-slow lint format docs up demo
