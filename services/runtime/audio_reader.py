@@ -27,6 +27,13 @@ SampleFormat = Literal["int16", "int24", "int32", "float32"]
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 _READ_FRAMES = 65_536
 
+# FFmpeg also "reads" playlists, which name other files and addresses (concat, HLS, DASH, …). A file
+# of a stranger must not make us open anything else: only these containers, and no protocol.
+_DEMUXER_OPTIONS = {
+    "format_whitelist": "wav,w64,aiff,caf,au,flac,mp3,aac,mov,ogg,matroska,wv,tta",
+    "protocol_whitelist": "none",
+}
+
 
 @dataclass(frozen=True)
 class AudioProperties:
@@ -71,10 +78,15 @@ class AudioReader:
     """
 
     def __init__(self, file: Path | str | BinaryIO, stream: int = 0) -> None:
-        source = str(file) if isinstance(file, Path | str) else file
+        options = dict(_DEMUXER_OPTIONS)
+        if isinstance(file, Path | str):
+            source: str | BinaryIO = str(file)
+            options["protocol_whitelist"] = "file"
+        else:
+            source = file
         try:
             # Tags are data of strangers: bytes that are no UTF-8 are replaced, not an error.
-            self._container = av.open(source, mode="r", metadata_errors="replace")
+            self._container = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as error:
             raise UndecodableAudioError("This is not an audio file that we can read.") from error
         try:

@@ -124,3 +124,15 @@ def test_a_truncated_file_is_read_as_far_as_it_goes_or_refused():
         read = reader.read(30_000)
     np.testing.assert_array_equal(read * 2**15, samples[:, : read.shape[1]])
     assert 0 < read.shape[1] < 20_000
+
+
+def test_a_playlist_that_names_another_file_is_no_audio(tmp_path):
+    samples = np.zeros((1, 1000), np.int32)
+    (tmp_path / "secret.wav").write_bytes(wav(samples, 2).getvalue())
+    playlist = tmp_path / "song.mp3"
+    playlist.write_bytes(b"ffconcat version 1.0\nfile secret.wav\n")
+    with pytest.raises(UndecodableAudioError):
+        probe(playlist)
+    absolute = f"ffconcat version 1.0\nfile {tmp_path}/secret.wav\n".encode()
+    with pytest.raises(UndecodableAudioError):
+        probe(io.BytesIO(absolute))
