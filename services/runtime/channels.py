@@ -18,6 +18,9 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", 8 * 1024 * 1024),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # A service that restarts is found again within seconds (the default backs off to two minutes).
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
     # A rendered file waits for the client at every step: small windows keep the pipe short.
     ("grpc.http2.bdp_probe", 0),
 )
