@@ -1,0 +1,41 @@
+"""Runs the gateway: `python -m services.gateway`."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mixdown.gateway.v1 import gateway_pb2_grpc
+from services.gateway.api import SERVICE, GatewayApi
+from services.gateway.backends import open_backends
+from services.gateway.settings import GatewaySettings
+from services.gateway.turns import Turns
+from services.runtime.blobs import open_blob_store
+from services.runtime.logs import configure_logs
+from services.runtime.server import Server
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Serves until SIGTERM."""
+    backends = open_backends(settings)
+    blobs = open_blob_store(settings.blob_store)
+    turns = Turns(backends, blobs, settings)
+    api = GatewayApi(settings, backends, blobs, turns)
+    server = Server(
+        settings,
+        [SERVICE],
+        lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(api, server),
+    )
+    await server.run()
+    await turns.drain(settings.drain_seconds)
+    await backends.close()
+
+
+def main() -> None:
+    """Reads the settings and serves."""
+    settings = GatewaySettings()
+    configure_logs("gateway", settings.log_level, settings.log_format)
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

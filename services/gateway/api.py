@@ -1,0 +1,332 @@
+"""The calls of `mixdown.gateway.v1.GatewayService`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
+
+from google.protobuf import empty_pb2
+from grpc import aio
+
+from mixdown.audio.v1 import audio_pb2
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.mix.protobuf import mix_to_message
+from mixdown.mix.v1 import intent_pb2, mix_pb2
+from mixdown.session.v1 import session_pb2
+from services.gateway import request_rules as rules
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
+from services.gateway.capabilities import Capabilities
+from services.gateway.files import check_offset, read_blob
+from services.gateway.identity import user_of
+from services.gateway.listener import Wish
+from services.gateway.settings import GatewaySettings
+from services.gateway.turns import Turns, TurnStream
+from services.gateway.uploads import Uploads
+from services.runtime.blobs import BlobStore
+
+SERVICE = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"].full_name
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
+    """Checks requests, says who asks, and hands them to whoever answers."""
+
+    def __init__(
+        self, settings: GatewaySettings, backends: Backends, blobs: BlobStore, turns: Turns
+    ) -> None:
+        self._settings = settings
+        self._session = backends.session
+        self._blobs = blobs
+        self._turns = turns
+        self._uploads = Uploads(backends, blobs, settings)
+        self._capabilities = Capabilities(backends, settings)
+
+    # ── tracks ──────────────────────────────────────────────────────────────────────────────
+
+    async def UploadTrack(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[gateway_pb2.UploadTrackRequest],
+        context: _Context,
+    ) -> conversation_pb2.Track:
+        """Receives an upload."""
+        return await self._uploads.receive(self._user(context), request_iterator)
+
+    async def QueryUpload(  # noqa: N802
+        self, request: gateway_pb2.QueryUploadRequest, context: _Context
+    ) -> gateway_pb2.UploadStatus:
+        """Tells how much has arrived."""
+        return await self._uploads.query(self._user(context), request.upload_id)
+
+    async def GetTrack(  # noqa: N802
+        self, request: gateway_pb2.GetTrackRequest, context: _Context
+    ) -> conversation_pb2.Track:
+        """Gets a track."""
+        return await self._session.GetTrack(
+            session_pb2.GetTrackRequest(user_id=self._user(context), track_id=request.track_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
+    async def ListTracks(  # noqa: N802
+        self, request: gateway_pb2.ListTracksRequest, context: _Context
+    ) -> gateway_pb2.ListTracksResponse:
+        """Lists tracks."""
+        page = await self._session.ListTracks(
+            session_pb2.ListTracksRequest(
+                user_id=self._user(context),
+                page_size=request.page_size,
+                page_token=request.page_token,
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        return gateway_pb2.ListTracksResponse(
+            tracks=page.tracks, next_page_token=page.next_page_token
+        )
+
+    async def DeleteTrack(  # noqa: N802
+        self, request: gateway_pb2.DeleteTrackRequest, context: _Context
+    ) -> empty_pb2.Empty:
+        """Deletes a track and its files."""
+        left = await self._session.DeleteTrack(
+            session_pb2.DeleteTrackRequest(user_id=self._user(context), track_id=request.track_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        await self._delete_blobs(left.blobs)
+        return empty_pb2.Empty()
+
+    # ── sessions ────────────────────────────────────────────────────────────────────────────
+
+    async def CreateSession(  # noqa: N802
+        self, request: gateway_pb2.CreateSessionRequest, context: _Context
+    ) -> conversation_pb2.Session:
+        """Begins a conversation with a model that exists."""
+        user = self._user(context)
+        if request.request_id:
+            rules.check_request_id(request.request_id)
+        name = rules.check_display_name(request.display_name, required=False)
+        model = await self._capabilities.choose_model(request.model)
+        return await self._session.CreateSession(
+            session_pb2.CreateSessionRequest(
+                user_id=user,
+                track_id=request.track_id,
+                display_name=name,
+                model=model.name,
+                stems=model.stems,
+                request_id=request.request_id,
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
+    async def GetSession(  # noqa: N802
+        self, request: gateway_pb2.GetSessionRequest, context: _Context
+    ) -> conversation_pb2.Session:
+        """Gets a session."""
+        return await self._get_session(self._user(context), request.session_id)
+
+    async def ListSessions(  # noqa: N802
+        self, request: gateway_pb2.ListSessionsRequest, context: _Context
+    ) -> gateway_pb2.ListSessionsResponse:
+        """Lists sessions."""
+        page = await self._session.ListSessions(
+            session_pb2.ListSessionsRequest(
+                user_id=self._user(context),
+                track_id=request.track_id,
+                page_size=request.page_size,
+                page_token=request.page_token,
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        return gateway_pb2.ListSessionsResponse(
+            sessions=page.sessions, next_page_token=page.next_page_token
+        )
+
+    async def UpdateSession(  # noqa: N802
+        self, request: gateway_pb2.UpdateSessionRequest, context: _Context
+    ) -> conversation_pb2.Session:
+        """Renames a session."""
+        return await self._session.UpdateSession(
+            session_pb2.UpdateSessionRequest(
+                user_id=self._user(context),
+                session=request.session,
+                update_mask=request.update_mask,
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
+    async def DeleteSession(  # noqa: N802
+        self, request: gateway_pb2.DeleteSessionRequest, context: _Context
+    ) -> empty_pb2.Empty:
+        """Deletes a session and its files."""
+        left = await self._session.DeleteSession(
+            session_pb2.DeleteSessionRequest(
+                user_id=self._user(context), session_id=request.session_id
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        await self._delete_blobs(left.blobs)
+        return empty_pb2.Empty()
+
+    async def GetMix(  # noqa: N802
+        self, request: gateway_pb2.GetMixRequest, context: _Context
+    ) -> mix_pb2.Mix:
+        """Gets the mix of a session."""
+        session = await self._get_session(self._user(context), request.session_id)
+        return session.mix
+
+    # ── turns ───────────────────────────────────────────────────────────────────────────────
+
+    async def Converse(  # noqa: N802
+        self, request: gateway_pb2.ConverseRequest, context: _Context
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Says something to the track."""
+        begin = session_pb2.BeginTurnRequest(
+            user_id=self._user(context),
+            session_id=request.session_id,
+            prompt=rules.check_prompt(request.prompt, self._settings.prompt_limit_characters),
+            request_id=rules.check_request_id(request.request_id),
+            format=rules.check_format(request.format),
+        )
+        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
+        async for event in _read(stream, context):
+            yield event
+
+    async def WatchTurn(  # noqa: N802
+        self, request: gateway_pb2.WatchTurnRequest, context: _Context
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Goes on with a turn."""
+        wish = _wish(
+            request.delivery,
+            after_sequence=request.after_sequence,
+            offsets_bytes=rules.check_offsets(dict(request.offsets_bytes)),
+        )
+        stream = self._turns.watch(self._user(context), request.turn_id, wish)
+        async for event in _read(stream, context):
+            yield event
+
+    async def Render(  # noqa: N802
+        self, request: gateway_pb2.RenderRequest, context: _Context
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Renders a mix given as data."""
+        user = self._user(context)
+        request_id = rules.check_request_id(request.request_id)
+        form = rules.check_format(request.format)
+        session = await self._get_session(user, request.session_id)
+        mix = rules.check_mix(request.mix, list(session.stems))
+        outputs = rules.check_outputs(list(request.outputs), list(session.stems))
+        begin = session_pb2.BeginTurnRequest(
+            user_id=user, session_id=request.session_id, request_id=request_id, format=form
+        )
+        stream = self._turns.begin(
+            begin,
+            _wish(request.delivery),
+            given=_without_words(mix_to_message(mix), outputs),
+            detached=request.detached,
+        )
+        async for event in _read(stream, context):
+            yield event
+
+    async def CancelTurn(  # noqa: N802
+        self, request: gateway_pb2.CancelTurnRequest, context: _Context
+    ) -> conversation_pb2.Turn:
+        """Cancels a turn."""
+        return await self._turns.cancel(self._user(context), request.turn_id)
+
+    async def GetTurn(  # noqa: N802
+        self, request: gateway_pb2.GetTurnRequest, context: _Context
+    ) -> conversation_pb2.Turn:
+        """Gets a turn."""
+        return await self._session.GetTurn(
+            session_pb2.GetTurnRequest(user_id=self._user(context), turn_id=request.turn_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
+    async def ListTurns(  # noqa: N802
+        self, request: gateway_pb2.ListTurnsRequest, context: _Context
+    ) -> gateway_pb2.ListTurnsResponse:
+        """Lists the turns of a session."""
+        page = await self._session.ListTurns(
+            session_pb2.ListTurnsRequest(
+                user_id=self._user(context),
+                session_id=request.session_id,
+                page_size=request.page_size,
+                page_token=request.page_token,
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        return gateway_pb2.ListTurnsResponse(turns=page.turns, next_page_token=page.next_page_token)
+
+    # ── files and facts ─────────────────────────────────────────────────────────────────────
+
+    async def DownloadArtifact(  # noqa: N802
+        self, request: gateway_pb2.DownloadArtifactRequest, context: _Context
+    ) -> AsyncIterator[gateway_pb2.DownloadArtifactResponse]:
+        """Sends a file."""
+        artifact = await self._session.GetArtifact(
+            session_pb2.GetArtifactRequest(
+                user_id=self._user(context), artifact_id=request.artifact_id
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        check_offset(request.offset_bytes, artifact.blob.size_bytes)
+        yield gateway_pb2.DownloadArtifactResponse(artifact=artifact)
+        async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
+            yield gateway_pb2.DownloadArtifactResponse(data=data)
+
+    async def GetCapabilities(  # noqa: N802
+        self, request: gateway_pb2.GetCapabilitiesRequest, context: _Context
+    ) -> gateway_pb2.Capabilities:
+        """Tells what this installation can do."""
+        self._user(context)
+        return await self._capabilities.tell()
+
+    # ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _user(self, context: _Context) -> str:
+        return user_of(context, self._settings.development_user)
+
+    async def _get_session(self, user: str, session_id: str) -> conversation_pb2.Session:
+        return await self._session.GetSession(
+            session_pb2.GetSessionRequest(user_id=user, session_id=session_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
+    async def _delete_blobs(self, blobs: Iterable[audio_pb2.Blob]) -> None:
+        for blob in blobs:
+            await asyncio.to_thread(self._blobs.delete, blob.sha256)
+
+
+def _wish(
+    delivery: gateway_pb2.Delivery.ValueType,
+    after_sequence: int = 0,
+    offsets_bytes: dict[str, int] | None = None,
+) -> Wish:
+    return Wish(
+        after_sequence=after_sequence,
+        offsets_bytes=offsets_bytes or {},
+        audio=delivery != gateway_pb2.DELIVERY_EVENTS_ONLY,
+    )
+
+
+async def _read(stream: TurnStream, context: _Context) -> AsyncIterator[conversation_pb2.TurnEvent]:
+    # However the call ends, and wherever its handler waits then: the work learns of it.
+    # (The stubs of grpc name a class where any callable is meant.)
+    context.add_done_callback(cast("Any", lambda _: stream.leave()))
+    async for event in stream:
+        yield event
+
+
+def _without_words(
+    mix: mix_pb2.Mix, outputs: list[mix_pb2.Output]
+) -> interpreter_pb2.Interpretation:
+    """Returns what a mix given as data means: a remix, of which nothing had to be understood."""
+    stems = [output.stems[0] for output in outputs if output.kind == mix_pb2.Output.KIND_STEM]
+    return interpreter_pb2.Interpretation(
+        intent=intent_pb2.Intent(remix=intent_pb2.Remix(outputs=stems)),
+        mix=mix,
+        outputs=outputs,
+        targets=sorted(mix.targets),
+        confidence=1.0,
+    )

@@ -1,0 +1,36 @@
+"""Files of the blob store as streams of small chunks, read off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from services.gateway.errors import InvalidOffsetError
+from services.runtime.blobs import BlobStore
+
+CHUNK_BYTES = 256 * 1024
+"""The most bytes in one message."""
+
+
+def check_offset(offset_bytes: int, size_bytes: int) -> None:
+    """Raises InvalidOffsetError for an offset outside of 0 to `size_bytes`."""
+    if not 0 <= offset_bytes <= size_bytes:
+        raise InvalidOffsetError(
+            f"The file has {size_bytes} bytes; {offset_bytes} is no offset in it.",
+            metadata={"size_bytes": str(size_bytes)},
+        )
+
+
+async def read_blob(blobs: BlobStore, sha256: str, offset_bytes: int) -> AsyncIterator[bytes]:
+    """Yields the bytes of a blob from an offset on, at most `CHUNK_BYTES` at once.
+
+    Raises:
+        BlobNotFoundError: there is no such blob.
+    """
+    file = await asyncio.to_thread(blobs.open, sha256)
+    try:
+        await asyncio.to_thread(file.seek, offset_bytes)
+        while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield data
+    finally:
+        file.close()

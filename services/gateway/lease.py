@@ -1,0 +1,170 @@
+"""The right to work on a turn, and everything that is written with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+from google.protobuf import duration_pb2
+from grpc import aio
+
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, is_transient, reason_of
+from services.gateway.errors import LeaseLostError
+
+_log = structlog.get_logger("mixdown.gateway.lease")
+
+_T = TypeVar("_T")
+
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 2.0
+_RELEASE_SECONDS = 3.0
+
+
+def duration(seconds: float) -> duration_pb2.Duration:
+    """Returns seconds as a message."""
+    message = duration_pb2.Duration()
+    message.FromNanoseconds(round(seconds * 1e9))
+    return message
+
+
+class LeasedTurn:
+    """A turn that is ours while the lease holds.
+
+    Inside of `held` the lease is renewed in the background. The block ends with LeaseLostError as
+    soon as the lease is gone (cancelled, taken over, not renewable in time), or `lose` says so.
+    Writes carry the lease's fencing token and are idempotent, so those that fail for a moment are
+    made again for as long as the lease holds.
+    """
+
+    def __init__(
+        self,
+        session: session_pb2_grpc.SessionServiceAsyncStub,
+        turn_id: str,
+        token: int,
+        lease_seconds: float,
+    ) -> None:
+        self.turn_id = turn_id
+        self._session = session
+        self._token = token
+        self._seconds = lease_seconds
+        self._limit: asyncio.Timeout | None = None
+        self._lost = False
+        self._finished = False
+
+    @contextlib.asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Keeps the lease while the block runs; gives it back where the turn has not ended."""
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                self._limit = limit
+                keeper = asyncio.create_task(self._keep(limit))
+                try:
+                    yield
+                finally:
+                    self._limit = None
+                    keeper.cancel()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            self._lost = True
+            raise LeaseLostError("The turn is no longer ours.") from None
+        except LeaseLostError:
+            self._lost = True
+            raise
+        finally:
+            if not (self._lost or self._finished):
+                await self._release()
+
+    def lose(self) -> None:
+        """Ends the work at once: the lease was taken away."""
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    async def record(
+        self, interpretation: interpreter_pb2.Interpretation
+    ) -> conversation_pb2.TurnEvent:
+        """Stores what the prompt was understood to mean."""
+        request = session_pb2.RecordInterpretationRequest(
+            turn_id=self.turn_id, lease_token=self._token, interpretation=interpretation
+        )
+        return await self._write(
+            lambda: self._session.RecordInterpretation(request, timeout=SESSION_TIMEOUT_SECONDS)
+        )
+
+    async def append(
+        self,
+        *,
+        output_started: conversation_pb2.OutputStarted | None = None,
+        output_finished: conversation_pb2.OutputFinished | None = None,
+    ) -> conversation_pb2.TurnEvent:
+        """Stores the beginning or the end of an output."""
+        request = session_pb2.AppendEventRequest(
+            turn_id=self.turn_id,
+            lease_token=self._token,
+            output_started=output_started,
+            output_finished=output_finished,
+        )
+        return await self._write(
+            lambda: self._session.AppendEvent(request, timeout=SESSION_TIMEOUT_SECONDS)
+        )
+
+    async def finish(
+        self,
+        *,
+        completed: conversation_pb2.Completed | None = None,
+        failed: conversation_pb2.Failed | None = None,
+    ) -> conversation_pb2.TurnEvent:
+        """Ends the turn."""
+        request = session_pb2.FinishTurnRequest(
+            turn_id=self.turn_id, lease_token=self._token, completed=completed, failed=failed
+        )
+        event = await self._write(
+            lambda: self._session.FinishTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+        )
+        self._finished = True
+        return event
+
+    async def _write(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        delay = _FIRST_RETRY_SECONDS
+        while True:  # `held` ends this with the lease
+            try:
+                return await call()
+            except aio.AioRpcError as error:
+                if reason_of(error) == LeaseLostError.reason:
+                    raise LeaseLostError("The turn is no longer ours.") from error
+                if not is_transient(error):
+                    raise
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LAST_RETRY_SECONDS)
+
+    async def _keep(self, limit: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        request = session_pb2.RenewLeaseRequest(
+            turn_id=self.turn_id, lease_token=self._token, lease_duration=duration(self._seconds)
+        )
+        while True:
+            await asyncio.sleep(self._seconds / 3)
+            asked = loop.time()
+            try:
+                await self._write(
+                    lambda: self._session.RenewLease(request, timeout=SESSION_TIMEOUT_SECONDS)
+                )
+            except (LeaseLostError, aio.AioRpcError):
+                self.lose()
+                return
+            if not limit.expired():
+                limit.reschedule(asked + self._seconds)
+
+    async def _release(self) -> None:
+        request = session_pb2.ReleaseTurnRequest(turn_id=self.turn_id, lease_token=self._token)
+        try:
+            await self._session.ReleaseTurn(request, timeout=_RELEASE_SECONDS)
+        except aio.AioRpcError as error:
+            # It ends by itself, only later.
+            _log.info("lease_not_released", turn_id=self.turn_id, code=error.code().name)

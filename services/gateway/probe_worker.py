@@ -1,0 +1,101 @@
+"""Decodes one file of a stranger, in a process of its own with little memory and time.
+
+    python -m services.gateway.probe_worker LIMITS < FILE
+
+LIMITS is a JSON object, see `Limits`. Prints one JSON object: {"audio": {…}} with the fields of
+`AudioProperties`, or {"reason": …, "message": …}. What else goes wrong (the file makes the decoder
+crash, eat memory or time) ends this process and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a track may be, and what its check may cost.
+
+    Args:
+        track_seconds: Longest length; decoding stops there.
+        minimum_sample_rate_hz: Lowest sampling rate.
+        maximum_sample_rate_hz: Highest sampling rate.
+        channels: Most channels.
+        memory_bytes: Address space of the process.
+        cpu_seconds: Time on the processor.
+    """
+
+    track_seconds: float
+    minimum_sample_rate_hz: int
+    maximum_sample_rate_hz: int
+    channels: int
+    memory_bytes: int
+    cpu_seconds: int
+
+
+def confine(limits: Limits) -> None:
+    """Gives up what decoding does not need: memory, time, and writing files."""
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
+    """Decodes `file` as far as `limits` allow, and returns what is printed."""
+    # Imported here, when memory is limited already: the libraries count too.
+    from services.runtime.audio_reader import AudioProperties, AudioReader
+    from services.runtime.errors import UndecodableAudioError
+
+    try:
+        with AudioReader(file) as reader:
+            if complaint := _complaint(reader.sample_rate_hz, reader.channels, limits):
+                return {"reason": "UNSUPPORTED_AUDIO", "message": complaint}
+            frames = 0
+            for block in reader.blocks(65_536):
+                frames += block.shape[1]
+                if frames > limits.track_seconds * reader.sample_rate_hz:
+                    return {
+                        "reason": "UNSUPPORTED_AUDIO",
+                        "message": f"A track may last {limits.track_seconds:g} seconds at most.",
+                    }
+            if frames == 0:
+                raise UndecodableAudioError("There is no audio in this file.")
+            audio = AudioProperties(
+                sample_rate_hz=reader.sample_rate_hz,
+                channels=reader.channels,
+                frames=frames,
+                sample_format=reader.sample_format,
+                container=reader.container,
+                codec=reader.codec,
+                tags=reader.tags,
+            )
+    except UndecodableAudioError as error:
+        return {"reason": error.reason, "message": error.message}
+    return {"audio": asdict(audio)}
+
+
+def _complaint(sample_rate_hz: int, channels: int, limits: Limits) -> str:
+    if not limits.minimum_sample_rate_hz <= sample_rate_hz <= limits.maximum_sample_rate_hz:
+        return (
+            f"The sampling rate is {sample_rate_hz} Hz; a track has "
+            f"{limits.minimum_sample_rate_hz} to {limits.maximum_sample_rate_hz} Hz."
+        )
+    if channels > limits.channels:
+        return f"The file has {channels} channels; a track has {limits.channels} at most."
+    return ""
+
+
+def main() -> None:
+    """Examines standard input."""
+    limits = Limits(**json.loads(sys.argv[1]))
+    confine(limits)
+    json.dump(examine(sys.stdin.buffer, limits), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

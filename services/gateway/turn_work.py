@@ -1,0 +1,271 @@
+"""The work on one turn: understand, render, hand out. From wherever it was left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import PurePath
+
+import grpc
+import structlog
+from grpc import aio
+
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.mix.v1 import mix_pb2
+from mixdown.remixer.v1 import remixer_pb2
+from mixdown.session.v1 import session_pb2
+from services.gateway.backends import (
+    INTERPRETER_TIMEOUT_SECONDS,
+    Backends,
+    error_message,
+    is_transient,
+)
+from services.gateway.lease import LeasedTurn, duration
+from services.gateway.playback import Playback
+from services.runtime.interceptors import ServiceUnavailableError
+
+_log = structlog.get_logger("mixdown.gateway.turn")
+
+_RETRY_SECONDS = (0.2, 1.0, 3.0)
+"""Pauses before a service that went away is asked again."""
+
+_AUDIO_SUFFIXES = {
+    *(".wav", ".wave", ".aif", ".aiff", ".caf", ".flac", ".wv"),
+    *(".mp3", ".m4a", ".mp4", ".aac", ".ogg", ".oga", ".opus", ".webm", ".mka"),
+}
+"""What is taken off the name of a track ("Mr. Blue" keeps its dot)."""
+
+_STAGES = {
+    remixer_pb2.RenderProgress.STAGE_QUEUED: conversation_pb2.Progress.STAGE_QUEUED,
+    remixer_pb2.RenderProgress.STAGE_SEPARATING: conversation_pb2.Progress.STAGE_SEPARATING,
+    remixer_pb2.RenderProgress.STAGE_RENDERING: conversation_pb2.Progress.STAGE_RENDERING,
+}
+
+
+class _TurnFailedError(Exception):
+    """The turn cannot be done; `error` is what is stored of it."""
+
+    def __init__(self, error: conversation_pb2.Error) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class TurnWork:
+    """Works on a turn under a lease.
+
+    Args:
+        backends: The services that do the work.
+        leased: The turn, as ours.
+        work: The turn with its session, track and context.
+        playback: What is known of the turn, and who listens.
+        given: The interpretation of a turn without words; None for one with words.
+        last_attempt: Whether a failure that could pass ends the turn too.
+    """
+
+    def __init__(
+        self,
+        backends: Backends,
+        leased: LeasedTurn,
+        work: session_pb2.Work,
+        playback: Playback,
+        given: interpreter_pb2.Interpretation | None,
+        *,
+        last_attempt: bool,
+    ) -> None:
+        self._interpreter = backends.interpreter
+        self._remixer = backends.remixer
+        self._leased = leased
+        self._work = work
+        self._playback = playback
+        self._given = given
+        self._last_attempt = last_attempt
+
+    async def run(self) -> None:
+        """Works until the turn has ended, one way or the other.
+
+        Raises:
+            LeaseLostError: the turn is no longer ours.
+            ServiceUnavailableError: a service could not be reached; the turn rests and can go on.
+        """
+        async with self._leased.held():
+            for event in self._work.events:
+                await self._playback.show(event)
+            try:
+                interpreted = await self._interpret()
+                notes = await self._render(interpreted)
+            except _TurnFailedError as failure:
+                _log.warning("turn_failed", reason=failure.error.reason)
+                event = await self._leased.finish(
+                    failed=conversation_pb2.Failed(error=failure.error)
+                )
+            else:
+                event = await self._leased.finish(completed=conversation_pb2.Completed(notes=notes))
+            await self._playback.show(event)
+
+    async def _interpret(self) -> conversation_pb2.Interpreted:
+        known = self._playback.log.interpreted
+        if known is not None:
+            return known
+        interpretation = self._given
+        if interpretation is None:
+            if not self._work.turn.prompt:
+                # Whoever began it was cut off before the mix was stored, and only it had the mix.
+                raise _TurnFailedError(
+                    conversation_pb2.Error(
+                        code=grpc.StatusCode.ABORTED.value[0],
+                        reason="RENDER_INTERRUPTED",
+                        message="The render was interrupted before it began. Please try again.",
+                    )
+                )
+            interpretation = await self._ask_interpreter()
+        event = await self._leased.record(interpretation)
+        await self._playback.show(event)
+        return event.interpreted
+
+    async def _ask_interpreter(self) -> interpreter_pb2.Interpretation:
+        await self._playback.listener.passing(
+            progress=conversation_pb2.Progress(stage=conversation_pb2.Progress.STAGE_INTERPRETING)
+        )
+        request = interpreter_pb2.InterpretRequest(
+            prompt=self._work.turn.prompt, context=self._work.context
+        )
+        async for attempt in self._attempts():
+            with attempt:
+                return await self._interpreter.Interpret(
+                    request, timeout=INTERPRETER_TIMEOUT_SECONDS
+                )
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _render(self, interpreted: conversation_pb2.Interpreted) -> list[str]:
+        """Renders what is missing; returns what had to be changed on the way."""
+        if not interpreted.outputs:
+            return []
+        # A separation hands out audio as it is, whatever the mix.
+        neutral = interpreted.intent.WhichOneof("kind") == "separation"
+        request = remixer_pb2.RenderRequest(
+            track=self._work.track.blob,
+            mix=mix_pb2.Mix() if neutral else interpreted.mix,
+            outputs=interpreted.outputs,
+            format=self._work.turn.format,
+            model=self._work.session.model,
+        )
+        async for attempt in self._attempts():
+            with attempt:
+                return await self._stream(request)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _stream(self, request: remixer_pb2.RenderRequest) -> list[str]:
+        request.offsets_bytes.clear()
+        request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
+        call = self._remixer.Render(request)
+        try:
+            async for response in call:
+                match response.WhichOneof("event"):
+                    case "progress":
+                        await self._progress(response.progress)
+                    case "output_started":
+                        await self._output_started(response.output_started)
+                    case "audio":
+                        audio = response.audio
+                        await self._playback.listener.audio(
+                            audio.name, audio.offset_bytes, audio.data
+                        )
+                    case "output_finished":
+                        await self._output_finished(response.output_finished)
+                    case "finished":
+                        return list(response.finished.notes)
+        finally:
+            call.cancel()  # does nothing to a call that has ended
+        raise _TurnFailedError(
+            conversation_pb2.Error(
+                code=grpc.StatusCode.INTERNAL.value[0],
+                reason="INTERNAL",
+                message="The render ended before it was finished.",
+            )
+        )
+
+    async def _progress(self, progress: remixer_pb2.RenderProgress) -> None:
+        await self._playback.listener.passing(
+            progress=conversation_pb2.Progress(
+                stage=_STAGES.get(progress.stage, conversation_pb2.Progress.STAGE_UNSPECIFIED),
+                fraction=progress.fraction,
+                queue_position=progress.queue_position,
+                eta=duration(progress.eta_seconds) if progress.eta_seconds > 0 else None,
+            )
+        )
+
+    async def _output_started(self, started: remixer_pb2.OutputStarted) -> None:
+        if started.name in self._playback.log.started:  # by whoever worked on this turn before
+            return
+        event = await self._leased.append(
+            output_started=conversation_pb2.OutputStarted(
+                name=started.name,
+                output=started.output,
+                format=started.format,
+                sample_rate_hz=started.sample_rate_hz,
+                channels=started.channels,
+                frames=started.frames,
+                size_bytes=started.size_bytes,
+                media_type=started.media_type,
+                file_name=self._file_name(started.name, started.extension),
+            )
+        )
+        await self._playback.show(event)
+
+    async def _output_finished(self, finished: remixer_pb2.OutputFinished) -> None:
+        log = self._playback.log
+        if finished.name in log.finished:
+            return
+        started = log.started[finished.name]
+        event = await self._leased.append(
+            output_finished=conversation_pb2.OutputFinished(
+                artifact=conversation_pb2.Artifact(
+                    name=finished.name,
+                    blob=finished.blob,
+                    media_type=started.media_type,
+                    file_name=started.file_name,
+                    clipped_samples=finished.clipped_samples,
+                ),
+                peak=finished.peak,
+            )
+        )
+        await self._playback.show(event)
+
+    def _file_name(self, output: str, extension: str) -> str:
+        name = PurePath(self._work.track.display_name)
+        title = name.stem if name.suffix.lower() in _AUDIO_SUFFIXES else name.name
+        return f"{title or 'track'} - {output}.{extension}"
+
+    async def _attempts(self) -> AsyncIterator[_Attempt]:
+        """Yields attempts at a call, with pauses, until one neither fails nor may be repeated."""
+        for pause_seconds in _RETRY_SECONDS:
+            attempt = _Attempt(last=False)
+            yield attempt
+            if not attempt.failed:
+                return
+            await asyncio.sleep(pause_seconds)
+        yield _Attempt(last=True, ends_turn=self._last_attempt)
+
+
+class _Attempt:
+    """One attempt at a call: as a context manager it sorts the errors of the called service."""
+
+    def __init__(self, *, last: bool, ends_turn: bool = False) -> None:
+        self._last = last
+        self._ends_turn = ends_turn
+        self.failed = False
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, aio.AioRpcError):
+            return False
+        if is_transient(error) and not self._last:
+            _log.info("asking_again", code=error.code().name)
+            self.failed = True
+            return True
+        if is_transient(error) and not self._ends_turn:
+            raise ServiceUnavailableError from error
+        raise _TurnFailedError(error_message(error)) from error

@@ -1,0 +1,245 @@
+"""Turns: begun, followed, taken up again, cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+import structlog
+from grpc import aio
+
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.session.v1 import session_pb2
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, reason_of
+from services.gateway.errors import LeaseLostError, RequestIdConflictError
+from services.gateway.lease import LeasedTurn, duration
+from services.gateway.listener import Listener, Wish
+from services.gateway.playback import Playback
+from services.gateway.settings import GatewaySettings
+from services.gateway.turn_work import TurnWork
+from services.runtime import context as request_context
+from services.runtime import logs
+from services.runtime.blobs import BlobStore
+
+_log = structlog.get_logger("mixdown.gateway.turns")
+
+_CLAIM_PAUSE_SECONDS = 0.3
+
+
+class TurnStream:
+    """The events of a turn, for one reader. Whoever has it must call `leave` in the end."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        task: asyncio.Task[None],
+        heartbeat_seconds: float,
+        *,
+        detached: bool,
+    ) -> None:
+        self._listener = listener
+        self._task = task
+        self._heartbeat_seconds = heartbeat_seconds
+        self._detached = detached
+
+    async def __aiter__(self) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Yields events until the turn has ended; raises what kept it from going on."""
+        while (event := await self._listener.next(self._heartbeat_seconds)) is not None:
+            yield event
+        await self._task
+
+    def leave(self) -> None:
+        """Says that the reader has gone; the work ends too, unless the turn is detached."""
+        self._listener.leave()
+        if not self._detached:
+            self._task.cancel()
+
+
+class Turns:
+    """Runs and follows turns.
+
+    Each stream has a task of its own behind it, which works on the turn or follows whoever does.
+    The task ends with its reader, unless the turn is detached.
+    """
+
+    def __init__(self, backends: Backends, blobs: BlobStore, settings: GatewaySettings) -> None:
+        self._backends = backends
+        self._blobs = blobs
+        self._settings = settings
+        self._holder = f"gateway@{socket.gethostname()}"
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ours: dict[str, LeasedTurn] = {}
+
+    def begin(
+        self,
+        request: session_pb2.BeginTurnRequest,
+        wish: Wish,
+        *,
+        given: interpreter_pb2.Interpretation | None = None,
+        detached: bool = False,
+    ) -> TurnStream:
+        """Begins a turn, or finds the one with the same request id, and streams its events.
+
+        Args:
+            request: The turn; who holds it is filled in.
+            wish: What the caller wants.
+            given: The interpretation of a turn without words.
+            detached: Whether the turn goes on when the caller goes away.
+        """
+        listener = Listener(wish)
+        request.holder = self._holder
+        request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
+
+        async def work() -> None:
+            begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+            _check_repeated(begun, given)
+            listener.turn_id = begun.turn.turn_id
+            await self._follow(request.user_id, listener, begun, given, detached=detached)
+
+        return self._stream(listener, work, detached=detached)
+
+    def watch(self, user: str, turn_id: str, wish: Wish) -> TurnStream:
+        """Streams a turn's events, and goes on with it where nobody else does."""
+        listener = Listener(wish, turn_id)
+
+        async def work() -> None:
+            await self._follow(user, listener, None, None, detached=False)
+
+        return self._stream(listener, work, detached=False)
+
+    async def cancel(self, user: str, turn_id: str) -> conversation_pb2.Turn:
+        """Cancels a turn, wherever it is worked on."""
+        turn = await self._backends.session.CancelTurn(
+            session_pb2.CancelTurnRequest(user_id=user, turn_id=turn_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        if turn.state == conversation_pb2.Turn.STATE_CANCELLED and turn_id in self._ours:
+            self._ours[turn_id].lose()  # other replicas notice when they renew or write
+        return turn
+
+    async def drain(self, seconds: float) -> None:
+        """Lets detached turns end for so long, then lets go of them; others take them up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _stream(
+        self, listener: Listener, work: Callable[[], Awaitable[None]], *, detached: bool
+    ) -> TurnStream:
+        task = asyncio.create_task(self._run(listener, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._forget)
+        return TurnStream(listener, task, self._settings.heartbeat_seconds, detached=detached)
+
+    async def _run(self, listener: Listener, work: Callable[[], Awaitable[None]]) -> None:
+        # The reader's deadline ends its stream; the work then ends in good order, in its own time.
+        request_context.deadline.set(None)
+        try:
+            await work()
+        finally:
+            await listener.end()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A reader that is still there gets it too; without one this is its only trace.
+            _log.info("turn_interrupted", error=repr(error))
+
+    async def _follow(
+        self,
+        user: str,
+        listener: Listener,
+        work: session_pb2.Work | None,
+        given: interpreter_pb2.Interpretation | None,
+        *,
+        detached: bool,
+    ) -> None:
+        """Works on a turn, or follows whoever does, until the turn has ended."""
+        playback = Playback(self._blobs, listener)
+        logs.bind(turn_id=listener.turn_id)
+        request_context.forward(turn_id=listener.turn_id)
+        while not playback.log.ended:
+            if work is not None and work.HasField("lease"):
+                try:
+                    await self._work(work, playback, given, detached=detached)
+                except LeaseLostError:
+                    _log.info("lease_lost")
+                work = None
+                continue
+            await self._follow_stored(user, playback)
+            if not playback.log.ended:
+                work = await self._claim(user, listener.turn_id)
+
+    async def _work(
+        self,
+        work: session_pb2.Work,
+        playback: Playback,
+        given: interpreter_pb2.Interpretation | None,
+        *,
+        detached: bool,
+    ) -> None:
+        turn_id = work.turn.turn_id
+        leased = LeasedTurn(
+            self._backends.session, turn_id, work.lease.token, self._settings.lease_seconds
+        )
+        self._ours[turn_id] = leased
+        try:
+            await TurnWork(
+                self._backends,
+                leased,
+                work,
+                playback,
+                given,
+                last_attempt=detached or work.turn.attempt_count >= self._settings.turn_attempts,
+            ).run()
+        finally:
+            if self._ours.get(turn_id) is leased:
+                del self._ours[turn_id]
+
+    async def _follow_stored(self, user: str, playback: Playback) -> None:
+        """Shows what is stored and what others store, until the turn or their lease ends."""
+        call = self._backends.session.WatchEvents(
+            session_pb2.WatchEventsRequest(
+                user_id=user,
+                turn_id=playback.listener.turn_id,
+                after_sequence=playback.log.sequence,
+            )
+        )
+        try:
+            async for event in call:
+                await playback.show(event)
+        finally:
+            call.cancel()  # does nothing to a call that has ended
+
+    async def _claim(self, user: str, turn_id: str) -> session_pb2.Work | None:
+        """Takes a turn that rests; None where somebody else was faster, or it has ended."""
+        try:
+            return await self._backends.session.ClaimTurn(
+                session_pb2.ClaimTurnRequest(
+                    user_id=user,
+                    turn_id=turn_id,
+                    holder=self._holder,
+                    lease_duration=duration(self._settings.lease_seconds),
+                ),
+                timeout=SESSION_TIMEOUT_SECONDS,
+            )
+        except aio.AioRpcError as error:
+            if reason_of(error) not in {"TURN_LEASED", "TURN_ENDED"}:
+                raise
+            if error.code() == grpc.StatusCode.ABORTED:
+                await asyncio.sleep(_CLAIM_PAUSE_SECONDS)
+            return None
+
+
+def _check_repeated(work: session_pb2.Work, given: interpreter_pb2.Interpretation | None) -> None:
+    """Raises RequestIdConflictError where the turn that was found renders another mix."""
+    for event in work.events:
+        if event.HasField("interpreted") and given is not None:
+            stored = event.interpreted
+            if stored.mix != given.mix or list(stored.outputs) != list(given.outputs):
+                raise RequestIdConflictError("The request_id stands for another render already.")
