@@ -1,0 +1,88 @@
+"""Pitch."""
+
+from __future__ import annotations
+
+import numpy as np
+from pylibrb import Option, RubberBandStretcher
+
+from services.remixer.effects.processor import FixedBlocks, empty, silence
+from services.runtime.audio_reader import Samples
+
+_BLOCK_FRAMES = 1024
+"""Rubber Band's result depends on the size of the blocks that it gets; it always gets this one."""
+
+
+class Pitch:
+    """Shifts the pitch and keeps the length: Rubber Band's R3 engine in its real-time mode.
+
+    Its delay is taken out to the sample, as its documentation says: silence of the preferred
+    length goes in first, and the frames of the start delay are dropped. The length is exact. Not
+    transparent at 0 semitones: leave it out there.
+
+    Args:
+        semitones: −24 to 24.
+        sample_rate_hz: Sampling rate, 8000 to 192 000 Hz.
+        channels: 1 or 2; both are kept in phase.
+        keeps_formants: Whether the spectral envelope stays, as for a voice that sings another
+            note; otherwise it moves with the pitch, as on a faster tape.
+    """
+
+    tail_frames = 0
+
+    def __init__(
+        self, semitones: float, sample_rate_hz: int, channels: int, *, keeps_formants: bool = False
+    ) -> None:
+        options = (
+            Option.PROCESS_REALTIME
+            | Option.ENGINE_FINER
+            | Option.PitchHighQuality  # type: ignore[attr-defined]  # the stub has another name
+            | Option.CHANNELS_TOGETHER
+            | Option.THREADING_NEVER
+        )
+        if keeps_formants:
+            options |= Option.FORMANT_PRESERVED
+        self._channels = channels
+        self._stretcher = RubberBandStretcher(
+            sample_rate_hz, channels, options, 1.0, 2.0 ** (semitones / 12.0)
+        )
+        self._stretcher.set_max_process_size(_BLOCK_FRAMES)
+        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._shift)
+        self._frames_due = 0
+        pad = self._stretcher.get_preferred_start_pad()
+        self._frames_to_drop = self._stretcher.get_start_delay()
+        self._early = self._blocks.process(silence(channels, pad))
+
+    def process(self, block: Samples) -> Samples:
+        """Returns what is ready, shifted; at most as many frames as came in so far."""
+        self._frames_due += block.shape[1]
+        shifted = self._blocks.process(block)
+        if self._early.shape[1]:
+            shifted = np.concatenate((self._early, shifted), axis=1)
+            self._early = empty(self._channels)
+        return self._compensated(shifted)
+
+    def finish(self) -> Samples:
+        """Returns the frames that are still due."""
+        parts = [self.process(empty(self._channels))]
+        while self._frames_due > 0:
+            parts.append(
+                self._compensated(self._blocks.process(silence(self._channels, _BLOCK_FRAMES)))
+            )
+        return np.concatenate(parts, axis=1)
+
+    def _compensated(self, shifted: Samples) -> Samples:
+        dropped = min(self._frames_to_drop, shifted.shape[1])
+        self._frames_to_drop -= dropped
+        ready = shifted[:, dropped:]
+        if ready.shape[1] > self._frames_due:
+            # At a shift down, the stretcher may run ahead of its delay at a block's edge; what is
+            # not due yet waits.
+            self._early = ready[:, self._frames_due :]
+            ready = ready[:, : self._frames_due]
+        self._frames_due -= ready.shape[1]
+        return ready
+
+    def _shift(self, block: Samples) -> Samples:
+        self._stretcher.process(block)
+        shifted: Samples = self._stretcher.retrieve_available()
+        return shifted

@@ -1,0 +1,158 @@
+"""The graph of a render: original and stems in, outputs out, all as streams.
+
+    original ─┬──────────────────────────────▶ Σ ─▶ master chain ─▶ mix
+    stem ─────┼─▶ chain ─▶ (processed − stem) ─┘
+              └─▶ processed: an output "stem"; original − Σ stems: an output "without"
+
+Streams are aligned: every chain gives what it got, in time, later. Each sum waits for the latest of
+its terms, and goes on until the longest one ends (reverbs have tails).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from mixdown.mix import MASTER, Mix, Output
+from services.remixer.chain import Chain, build_chain
+from services.remixer.effects.processor import empty, silence
+from services.remixer.frame_queue import FrameQueue
+from services.remixer.plan import edited_stems
+from services.runtime.audio_reader import Samples
+
+_ORIGINAL = ""
+"""Name of the original among the stems; no stem has it."""
+
+
+class Sum:
+    """Adds up streams that come at different paces, always in the order of `signs`.
+
+    Args:
+        signs: +1 or −1 by name of the term.
+        channels: Number of channels.
+    """
+
+    def __init__(self, signs: Sequence[tuple[str, int]], channels: int) -> None:
+        self._terms = [(name, sign, FrameQueue(channels)) for name, sign in signs]
+        self._channels = channels
+
+    def push(self, name: str, block: Samples) -> None:
+        """Appends to the term `name`."""
+        for term, _, queue in self._terms:
+            if term == name:
+                queue.push(block)
+
+    def ready(self) -> Samples:
+        """Returns the sum of the frames that every term has."""
+        return self._add(min(queue.frames for _, _, queue in self._terms))
+
+    def rest(self) -> Samples:
+        """Returns the sum of what is left, terms that ended early being silent."""
+        frames = max(queue.frames for _, _, queue in self._terms)
+        for _, _, queue in self._terms:
+            queue.push(silence(self._channels, frames - queue.frames))
+        return self._add(frames)
+
+    def _add(self, frames: int) -> Samples:
+        if frames == 0:
+            return empty(self._channels)
+        total: Samples | None = None
+        for _, sign, queue in self._terms:
+            block = queue.pop(frames)
+            if total is None:
+                total = block if sign > 0 else -block
+            else:
+                total = total + block if sign > 0 else total - block
+        assert total is not None
+        return total
+
+
+class Graph:
+    """Renders outputs of an audible mix.
+
+    Args:
+        mix: Settings that can be heard; see `plan.audible_mix`.
+        outputs: What to render.
+        sample_rate_hz: Rate of the original and of the stems.
+        channels: Their channels.
+    """
+
+    def __init__(
+        self, mix: Mix, outputs: Iterable[Output], sample_rate_hz: int, channels: int
+    ) -> None:
+        self._channels = channels
+        self._outputs = tuple(outputs)
+        kinds = {output.kind for output in self._outputs}
+        edited = edited_stems(mix) if "mix" in kinds else ()
+        processed = {*edited, *(o.stems[0] for o in self._outputs if o.kind == "stem")}
+        self._chains: dict[str, Chain] = {
+            stem: build_chain(stem, mix[stem], sample_rate_hz, channels)
+            for stem in sorted(processed)
+        }
+        self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
+        self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
+        self._master = build_chain(MASTER, mix[MASTER], sample_rate_hz, channels)
+        self._without = {
+            output.name: Sum(
+                [(_ORIGINAL, 1), *((stem, -1) for stem in sorted(output.stems))], channels
+            )
+            for output in self._outputs
+            if output.kind == "without"
+        }
+
+    def push(self, original: Samples, stems: Mapping[str, Samples]) -> dict[str, Samples]:
+        """Takes the next frames of the original and of every needed stem.
+
+        Returns:
+            The frames that are ready, by name of output.
+        """
+        processed = {
+            stem: processor.process(stems[stem]) for stem, processor in self._chains.items()
+        }
+        for name, block in ((_ORIGINAL, original), *stems.items()):
+            for total in self._without.values():
+                total.push(name, block)
+        return self._collect(original, stems, processed)
+
+    def finish(self) -> dict[str, Samples]:
+        """Returns the frames that are still due, tails included, by name of output."""
+        processed = {stem: processor.finish() for stem, processor in self._chains.items()}
+        ready = self._collect(empty(self._channels), {}, processed)
+        if any(output.kind == "mix" for output in self._outputs):
+            for stem, change in self._changes.items():
+                self._mix.push(stem, change.rest())
+            parts = (self._master.process(self._mix.rest()), self._master.finish())
+            name = next(output.name for output in self._outputs if output.kind == "mix")
+            ready[name] = np.concatenate((ready[name], *parts), axis=1)
+        return ready
+
+    def _collect(
+        self,
+        original: Samples,
+        stems: Mapping[str, Samples],
+        processed: Mapping[str, Samples],
+    ) -> dict[str, Samples]:
+        ready: dict[str, Samples] = {}
+        for output in self._outputs:
+            if output.kind == "without":
+                ready[output.name] = self._without[output.name].ready()
+            elif output.kind == "stem":
+                ready[output.name] = processed[output.stems[0]]
+            else:
+                ready[output.name] = self._mixed(original, stems, processed)
+        return ready
+
+    def _mixed(
+        self,
+        original: Samples,
+        stems: Mapping[str, Samples],
+        processed: Mapping[str, Samples],
+    ) -> Samples:
+        self._mix.push(_ORIGINAL, original)
+        for stem, change in self._changes.items():
+            change.push("processed", processed[stem])
+            if stem in stems:
+                change.push(stem, stems[stem])
+            self._mix.push(stem, change.ready())
+        return self._master.process(self._mix.ready())

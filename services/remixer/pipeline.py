@@ -1,0 +1,224 @@
+"""One render, block by block: decode, fit the stems, run the graph, encode, store.
+
+Nothing here knows of the network or of the event loop. It is fed with what stems come and asked to
+advance; memory holds one block, and what one stem is ahead of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mixdown.mix import Mix
+from services.remixer.artifacts import ArtifactWriter
+from services.remixer.effects.processor import empty
+from services.remixer.errors import StemsLostError
+from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
+from services.remixer.frame_queue import FrameQueue
+from services.remixer.graph import Graph
+from services.remixer.original import Original
+from services.remixer.plan import PlannedOutput
+from services.remixer.resample import Resampler
+from services.runtime.audio_reader import AudioProperties, Samples
+from services.runtime.blobs import Blob, BlobStore
+
+BLOCK_FRAMES = 16_384
+"""Frames of one step."""
+
+MAX_SKEW_SECONDS = 120
+"""How far one stem may be ahead of another. The separator interleaves them segment by segment."""
+
+
+class StemInput:
+    """Fits one stem to the original: its channels, its rate, its length.
+
+    Args:
+        from_hz: Rate of the stem.
+        properties: What the original is.
+    """
+
+    def __init__(self, from_hz: int, properties: AudioProperties) -> None:
+        self._channels = properties.channels
+        self._resampler = Resampler(
+            from_hz, properties.sample_rate_hz, properties.channels, properties.frames
+        )
+        self._queue = FrameQueue(properties.channels)
+
+    @property
+    def frames(self) -> int:
+        """Frames that are ready."""
+        return self._queue.frames
+
+    def push(self, samples: Samples) -> None:
+        """Takes `[channels, frames]` at the model's rate and channels."""
+        fitted = fold(samples, self._channels)
+        self._queue.push(self._resampler.process(np.nan_to_num(fitted, posinf=0.0, neginf=0.0)))
+
+    def end(self) -> None:
+        """Fills up to the length of the original."""
+        self._queue.push(self._resampler.finish())
+
+    def pop(self, frames: int) -> Samples:
+        """Takes out frames."""
+        return self._queue.pop(frames)
+
+
+def fold(samples: Samples, channels: int) -> Samples:
+    """Returns `samples` with another number of channels: the mean for mono, copies for stereo."""
+    if samples.shape[0] == channels:
+        return samples
+    if channels == 1:
+        folded: Samples = samples.mean(axis=0, keepdims=True, dtype=np.float32)
+        return folded
+    return np.repeat(fold(samples, 1), channels, axis=0)
+
+
+class Pipeline:
+    """Renders files.
+
+    Args:
+        store: Where the original lies and the files go.
+        track: The original.
+        properties: What it is.
+        mix: What can be heard of the mix.
+        planned: The files.
+        stems: The stems they need.
+        offsets_bytes: Bytes that the caller has already, by name of output.
+    """
+
+    def __init__(
+        self,
+        store: BlobStore,
+        track: Blob,
+        properties: AudioProperties,
+        mix: Mix,
+        planned: Sequence[PlannedOutput],
+        stems: Sequence[str],
+        offsets_bytes: Mapping[str, int],
+    ) -> None:
+        self._properties = properties
+        self._stems = tuple(stems)
+        self._inputs: dict[str, StemInput] = {}
+        self._position = 0
+        self._notes: list[str] = []
+        self._writers: dict[str, ArtifactWriter] = {}
+        self._original = Original(store, track.sha256, properties)
+        try:
+            self._graph = Graph(
+                mix,
+                [item.output for item in planned],
+                properties.sample_rate_hz,
+                properties.channels,
+            )
+            for item in planned:
+                name = item.output.name
+                self._writers[name] = ArtifactWriter(
+                    store,
+                    item,
+                    properties.sample_rate_hz,
+                    properties.tags,
+                    offsets_bytes.get(name, 0),
+                )
+        except BaseException:
+            self.close()
+            raise
+        self.started = [
+            OutputStarted(item, self._writers[item.output.name].size_bytes) for item in planned
+        ]
+        self._note_rates(planned)
+
+    def _note_rates(self, planned: Sequence[PlannedOutput]) -> None:
+        for item in planned:
+            if item.sample_rate_hz != self._properties.sample_rate_hz:
+                self._notes.append(
+                    f"resampled {item.output.name} from {self._properties.sample_rate_hz} Hz to "
+                    f"{item.sample_rate_hz} Hz, which {item.file_format.extension} can hold"
+                )
+
+    @property
+    def fraction(self) -> float:
+        """How far the work is, 0 to 1."""
+        return self._position / self._properties.frames
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of the original is rendered, tails included."""
+        return self._position == self._properties.frames
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be changed on the way, for people."""
+        repaired = self._original.repaired_samples
+        return (
+            *self._notes,
+            *([f"silenced {repaired} samples that were no numbers"] if repaired else []),
+        )
+
+    def expect_stems(self, sample_rate_hz: int, channels: int) -> None:
+        """Prepares for stems of this rate and these channels."""
+        self._inputs = {stem: StemInput(sample_rate_hz, self._properties) for stem in self._stems}
+        if sample_rate_hz != self._properties.sample_rate_hz:
+            self._notes.append(
+                f"resampled stems from {sample_rate_hz} Hz to {self._properties.sample_rate_hz} Hz"
+            )
+        if channels != self._properties.channels:
+            self._notes.append(
+                f"fitted stems with {channels} channels to {self._properties.channels}"
+            )
+
+    def feed(self, stem: str, samples: Samples) -> None:
+        """Takes the next frames of a stem.
+
+        Raises:
+            StemsLostError: it is too far ahead of the others.
+        """
+        self._inputs[stem].push(samples)
+        frames = [item.frames for item in self._inputs.values()]
+        if max(frames) - min(frames) > MAX_SKEW_SECONDS * self._properties.sample_rate_hz:
+            raise StemsLostError("The stems come too far apart from each other.")
+
+    def end_stems(self) -> None:
+        """Takes note that no stem has more frames; those that are missing are silent."""
+        if len(self._inputs) != len(self._stems):
+            raise StemsLostError("The stems never began. Please try again.")
+        for item in self._inputs.values():
+            item.end()
+
+    @property
+    def can_advance(self) -> bool:
+        """Whether the next block of every stem is there."""
+        frames = self._next_frames()
+        return len(self._inputs) == len(self._stems) and all(
+            item.frames >= frames for item in self._inputs.values()
+        )
+
+    def advance(self) -> list[OutputAudio | OutputFinished]:
+        """Renders the next block; with the last one, all that is still due."""
+        frames = self._next_frames()
+        stems = {stem: item.pop(frames) for stem, item in self._inputs.items()}
+        blocks = self._graph.push(self._original.read(frames), stems)
+        self._position += frames
+        rest = self._graph.finish() if self.is_done else {}
+        events: list[OutputAudio | OutputFinished] = []
+        for name, writer in self._writers.items():
+            events += writer.write(blocks.get(name, empty(self._properties.channels)))
+            if self.is_done:
+                events += writer.write(rest[name])
+                events += writer.finish()
+                artifact = writer.commit(self.notes)
+                events.append(
+                    OutputFinished(
+                        name, artifact.blob, artifact.clipped_samples, artifact.peak, cached=False
+                    )
+                )
+        return events
+
+    def close(self) -> None:
+        """Frees the decoder and the encoders, and removes files that were not finished."""
+        self._original.close()
+        for writer in self._writers.values():
+            writer.close()
+
+    def _next_frames(self) -> int:
+        return min(BLOCK_FRAMES, self._properties.frames - self._position)

@@ -1,0 +1,211 @@
+"""What a render needs: which stems, which files, how long, and under which key they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mixdown.mix import MASTER, Mix, Output, TargetSettings
+from mixdown.mix.settings import MixOutOfRangeError as MixRangeError
+from mixdown.mix.settings import UnknownTargetError as MixTargetError
+from services.remixer import chain
+from services.remixer.errors import (
+    MixOutOfRangeError,
+    NoOutputsError,
+    UnknownStemError,
+    UnknownTargetError,
+)
+from services.remixer.resample import resampled_frames
+from services.runtime.audio_formats import Encoding, FileFormat, file_format
+from services.runtime.audio_reader import AudioProperties
+from services.runtime.blobs import Blob
+
+RENDER_VERSION = 1
+"""Raised whenever a request gives other bytes than before, so that old files are not used."""
+
+
+@dataclass(frozen=True)
+class RenderRequest:
+    """What to render.
+
+    Args:
+        track: The original, in the blob store.
+        mix: The whole mix.
+        outputs: Files to hand out.
+        encoding: None chooses a lossless one that fits the original.
+        bitrate_kbps: For lossy encodings; 0 for the default.
+        model: Separation model; empty for the separator's default.
+        offsets_bytes: Bytes that the caller has already, by name of output.
+    """
+
+    track: Blob
+    mix: Mix
+    outputs: tuple[Output, ...]
+    encoding: Encoding | None = None
+    bitrate_kbps: int = 0
+    model: str = ""
+    offsets_bytes: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.outputs:
+            raise NoOutputsError("A render needs at least one output.")
+        names = [output.name for output in self.outputs]
+        if len(set(names)) != len(names):
+            raise NoOutputsError(f"The outputs repeat: {', '.join(names)}.")
+
+    @property
+    def names_stems(self) -> bool:
+        """Whether anything in it is about stems, so that the model must be known."""
+        return any(target != MASTER for target in self.mix.targets) or any(
+            output.stems for output in self.outputs
+        )
+
+
+@dataclass(frozen=True)
+class PlannedOutput:
+    """One file to make.
+
+    Args:
+        output: What it holds.
+        file_format: How it is encoded.
+        sample_rate_hz: Its rate; the original's where the encoding knows it.
+        channels: Its channels: the original's.
+        frames: Samples per channel at the original's rate, tails included.
+        file_frames: Samples per channel in the file.
+        key: Name of the record that tells of the file once it is made.
+    """
+
+    output: Output
+    file_format: FileFormat
+    sample_rate_hz: int
+    channels: int
+    frames: int
+    file_frames: int
+    key: str
+
+
+def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
+    """Checks a request against the stems of the model.
+
+    Raises:
+        UnknownStemError: an output names a stem that is none.
+        UnknownTargetError: the mix has a target that is neither a stem nor the master bus.
+        MixOutOfRangeError: a setting is out of its range.
+    """
+    known = tuple(stems)
+    try:
+        request.mix.check(known)
+    except MixTargetError as error:
+        raise UnknownTargetError(
+            f"There is no target {error.target!r}; there are {', '.join(error.known)}.",
+            metadata={"target": error.target, "known": ", ".join(error.known)},
+        ) from error
+    except MixRangeError as error:
+        raise MixOutOfRangeError(
+            f"{error}.",
+            metadata={
+                "target": error.target,
+                "setting": error.setting,
+                "value": str(error.value),
+                "rule": error.rule,
+            },
+        ) from error
+    for output in request.outputs:
+        for stem in output.stems:
+            if stem not in known:
+                raise UnknownStemError(stem, model, known)
+
+
+def audible_mix(mix: Mix, channels: int) -> Mix:
+    """Returns `mix` without what cannot be heard on a track of `channels` channels."""
+    if mix[MASTER].muted:
+        return Mix({MASTER: TargetSettings(muted=True)})
+    return Mix({name: chain.effective(item, channels) for name, item in mix.targets.items()})
+
+
+def edited_stems(mix: Mix) -> tuple[str, ...]:
+    """Returns the stems whose settings are not neutral, in order of their names."""
+    return tuple(target for target in mix.targets if target != MASTER)
+
+
+def needed_stems(mix: Mix, outputs: Iterable[Output]) -> tuple[str, ...]:
+    """Returns the stems that `outputs` of an audible mix are made of, in order of their names."""
+    needed: set[str] = set()
+    for output in outputs:
+        needed.update(edited_stems(mix) if output.kind == "mix" else output.stems)
+    return tuple(sorted(needed))
+
+
+def plan_output(
+    request: RenderRequest, mix: Mix, output: Output, properties: AudioProperties, model: str
+) -> PlannedOutput:
+    """Plans one file of a checked request.
+
+    Args:
+        request: The request.
+        mix: Its audible mix.
+        output: What the file holds.
+        properties: What the original is.
+        model: The separation model, resolved; "" where no stem is needed.
+
+    Raises:
+        UnsupportedFormatError: the bit rate does not go with the encoding.
+    """
+    encoding = request.encoding or default_encoding(properties)
+    written = file_format(encoding, request.bitrate_kbps)
+    rate_hz = properties.sample_rate_hz
+    file_rate_hz = written.rate_for(rate_hz)
+    frames = properties.frames + output_tail_frames(mix, output, rate_hz)
+    return PlannedOutput(
+        output=output,
+        file_format=written,
+        sample_rate_hz=file_rate_hz,
+        channels=properties.channels,
+        frames=frames,
+        file_frames=resampled_frames(frames, rate_hz, file_rate_hz),
+        key=_key(request.track, mix, output, written, model),
+    )
+
+
+def default_encoding(properties: AudioProperties) -> Encoding:
+    """Returns the lossless encoding that fits the original.
+
+    WAV at its depth for a WAV or AIFF original (floats for 32 bits, which 24 would not hold);
+    FLAC with 24 bits for every other.
+    """
+    if properties.container.split(",")[0] not in {"wav", "w64", "aiff"}:
+        return Encoding.FLAC24
+    return {"int16": Encoding.WAV_PCM16, "int24": Encoding.WAV_PCM24}.get(
+        properties.sample_format or "", Encoding.WAV_FLOAT32
+    )
+
+
+def output_tail_frames(mix: Mix, output: Output, sample_rate_hz: int) -> int:
+    """Returns by how many frames an output is longer than the original."""
+    if output.kind == "without":
+        return 0
+    if output.kind == "stem":
+        return chain.tail_frames(mix[output.stems[0]], sample_rate_hz)
+    stems = (chain.tail_frames(mix[stem], sample_rate_hz) for stem in edited_stems(mix))
+    return max(stems, default=0) + chain.tail_frames(mix[MASTER], sample_rate_hz)
+
+
+def _key(track: Blob, mix: Mix, output: Output, written: FileFormat, model: str) -> str:
+    """Names a file by everything that its bytes depend on, and nothing else."""
+    heard = {"mix": mix, "without": Mix()}.get(output.kind) or Mix(
+        {stem: mix[stem] for stem in output.stems}
+    )
+    document = {
+        "version": RENDER_VERSION,
+        "track": track.sha256,
+        "model": model if needed_stems(mix, [output]) else "",
+        "kind": output.kind,
+        "stems": sorted(output.stems),
+        "mix": heard.to_dict(),
+        "encoding": written.encoding.value,
+        "bitrate_kbps": written.bitrate_kbps,
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return f"renders/{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,212 @@
+"""Renders a request: what was made before from the store, the rest block by block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from mixdown.mix import Mix
+from services.remixer import plan
+from services.remixer.artifacts import Artifact, find_artifact, read_chunks
+from services.remixer.background import in_thread
+from services.remixer.errors import TooManyRendersError
+from services.remixer.events import (
+    Event,
+    OutputFinished,
+    OutputStarted,
+    Progress,
+    RenderFinished,
+    Stage,
+)
+from services.remixer.original import read_properties
+from services.remixer.pipeline import Pipeline
+from services.remixer.plan import PlannedOutput, RenderRequest
+from services.remixer.stems import (
+    Separator,
+    StemBlock,
+    StemsProgress,
+    StemsQueued,
+    StemsStarted,
+)
+from services.runtime.audio_reader import AudioProperties
+from services.runtime.blobs import BlobStore
+
+_PROGRESS_SECONDS = 0.5
+
+
+class Renderer:
+    """Renders requests.
+
+    Args:
+        store: Where originals lie and files go.
+        separator: Where stems come from.
+        max_renders: Renders at once.
+    """
+
+    def __init__(self, store: BlobStore, separator: Separator, max_renders: int) -> None:
+        self._store = store
+        self._separator = separator
+        self._max_renders = max_renders
+        self._renders = 0
+
+    async def render(self, request: RenderRequest) -> AsyncGenerator[Event, None]:
+        """Yields the events of a render. Closing the iterator stops it and removes half files.
+
+        Raises:
+            TooManyRendersError: this process has enough to do.
+            RemixerError: the request cannot be rendered; see `errors`.
+        """
+        if self._renders >= self._max_renders:
+            raise TooManyRendersError(self._max_renders)
+        self._renders += 1
+        try:
+            async with aclosing(self._render(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._renders -= 1
+
+    async def _render(self, request: RenderRequest) -> AsyncGenerator[Event, None]:
+        began = time.monotonic()
+        model = await self._check(request)
+        properties = await in_thread(read_properties, self._store, request.track.sha256)
+        mix = plan.audible_mix(request.mix, properties.channels)
+        planned = [
+            plan.plan_output(request, mix, output, properties, model) for output in request.outputs
+        ]
+        found = await in_thread(self._find, planned)
+        notes: dict[str, None] = {}
+        for item in planned:
+            artifact = found.get(item.output.name)
+            if artifact is not None:
+                notes.update(dict.fromkeys(artifact.notes))
+                async with aclosing(self._serve(request, item, artifact)) as events:
+                    async for event in events:
+                        yield event
+        missing = [item for item in planned if item.output.name not in found]
+        if missing:
+            job = _Job(self._store, self._separator, request, model, properties, mix, missing)
+            async with aclosing(job.run()) as events:
+                async for event in events:
+                    yield event
+            notes.update(dict.fromkeys(job.notes))
+        yield RenderFinished(time.monotonic() - began, tuple(notes))
+
+    async def _check(self, request: RenderRequest) -> str:
+        """Checks a request and returns the model's name; "" where the model does not matter."""
+        if not request.names_stems:
+            plan.check(request, "", ())
+            return ""
+        model = await self._separator.model(request.model)
+        plan.check(request, model.name, model.stems)
+        return model.name
+
+    def _find(self, planned: list[PlannedOutput]) -> dict[str, Artifact]:
+        found = {item.output.name: find_artifact(self._store, item.key) for item in planned}
+        return {name: artifact for name, artifact in found.items() if artifact is not None}
+
+    async def _serve(
+        self, request: RenderRequest, item: PlannedOutput, artifact: Artifact
+    ) -> AsyncGenerator[Event, None]:
+        name = item.output.name
+        yield OutputStarted(item, artifact.size_bytes)
+        offset_bytes = request.offsets_bytes.get(name, 0)
+        chunks = read_chunks(self._store, name, artifact, offset_bytes)
+        try:
+            while (chunk := await in_thread(next, chunks, None)) is not None:
+                yield chunk
+        finally:
+            chunks.close()
+        yield OutputFinished(
+            name, artifact.blob, artifact.clipped_samples, artifact.peak, cached=True
+        )
+
+
+class _Job:
+    """The render of the files that are not in the store yet."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        separator: Separator,
+        request: RenderRequest,
+        model: str,
+        properties: AudioProperties,
+        mix: Mix,
+        planned: list[PlannedOutput],
+    ) -> None:
+        self._store = store
+        self._separator = separator
+        self._request = request
+        self._model = model
+        self._properties = properties
+        self._mix = mix
+        self._planned = planned
+        self._began = time.monotonic()
+        self._last_progress = 0.0
+        self._stage: Stage = "rendering"
+        self.notes: tuple[str, ...] = ()
+
+    async def run(self) -> AsyncGenerator[Event, None]:
+        """Yields the events of the render."""
+        stems = plan.needed_stems(self._mix, [item.output for item in self._planned])
+        pipeline = await in_thread(
+            Pipeline,
+            self._store,
+            self._request.track,
+            self._properties,
+            self._mix,
+            self._planned,
+            stems,
+            self._request.offsets_bytes,
+        )
+        try:
+            for started in pipeline.started:
+                yield started
+            if stems:
+                async with aclosing(self._separate(pipeline, stems)) as events:
+                    async for event in events:
+                        yield event
+                await in_thread(pipeline.end_stems)
+            async with aclosing(self._advance(pipeline)) as events:
+                async for event in events:
+                    yield event
+            self.notes = pipeline.notes
+        finally:
+            pipeline.close()
+
+    async def _separate(
+        self, pipeline: Pipeline, stems: tuple[str, ...]
+    ) -> AsyncGenerator[Event, None]:
+        """Feeds the pipeline with stems, and renders what can be rendered meanwhile."""
+        source = self._separator.separate(self._request.track, self._model, stems)
+        async with aclosing(source) as stem_events:
+            async for event in stem_events:
+                match event:
+                    case StemsQueued(position):
+                        yield Progress("queued", queue_position=position)
+                    case StemsStarted(sample_rate_hz, channels, cached):
+                        self._stage = "rendering" if cached else "separating"
+                        pipeline.expect_stems(sample_rate_hz, channels)
+                        yield Progress(self._stage)
+                    case StemsProgress(fraction, eta_seconds):
+                        if self._stage == "separating":
+                            yield Progress("separating", fraction, eta_seconds=eta_seconds)
+                    case StemBlock(stem, samples):
+                        await in_thread(pipeline.feed, stem, samples)
+                        async with aclosing(self._advance(pipeline)) as events:
+                            async for rendered in events:
+                                yield rendered
+
+    async def _advance(self, pipeline: Pipeline) -> AsyncGenerator[Event, None]:
+        """Renders until the pipeline needs more stems or is done."""
+        while not pipeline.is_done and pipeline.can_advance:
+            for event in await in_thread(pipeline.advance):
+                yield event
+            now = time.monotonic()
+            if self._stage == "rendering" and now - self._last_progress > _PROGRESS_SECONDS:
+                self._last_progress = now
+                fraction = pipeline.fraction
+                eta_seconds = (now - self._began) * (1.0 - fraction) / fraction
+                yield Progress("rendering", fraction, eta_seconds=eta_seconds)
