@@ -1,0 +1,61 @@
+"""Starts the session service: `python -m services.session`, or `… migrate` for the schema only."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from grpc import aio
+
+from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from services.runtime.logs import configure_logs
+from services.runtime.server import Server
+from services.session.api import SessionService
+from services.session.database import Database
+from services.session.schema import migrate
+from services.session.settings import SessionSettings
+
+
+async def serve(settings: SessionSettings) -> None:
+    """Serves until SIGTERM."""
+    database = Database(settings.database_url, settings.database_pool_size)
+    if settings.migrates_at_start:
+        await asyncio.to_thread(migrate, database.engine)
+
+    def register(server: aio.Server) -> None:
+        session_pb2_grpc.add_SessionServiceServicer_to_server(
+            SessionService(database, settings.watch_poll_seconds), server
+        )
+
+    service = session_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+    try:
+        await Server(settings, [service], register).run()
+    finally:
+        database.close()
+
+
+def main() -> None:
+    """Reads the command line and does what it says."""
+    parser = argparse.ArgumentParser(prog="python -m services.session", description=__doc__)
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("serve", "migrate"),
+        default="serve",
+        help="serve (the default), or bring the schema up to date and leave",
+    )
+    command = parser.parse_args().command
+    settings = SessionSettings()
+    configure_logs("session", settings.log_level, settings.log_format)
+    if command == "migrate":
+        database = Database(settings.database_url)
+        try:
+            migrate(database.engine)
+        finally:
+            database.close()
+        return
+    asyncio.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""The database: connections, transactions, and what it means when it cannot be reached.
+
+An operation is a plain function whose first argument is a `Transaction`; `Database.write` and
+`Database.read` run it in a thread, in one transaction, and answer what it returns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import structlog
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import (
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    StatementError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlmodel import Session, SQLModel
+
+from services.runtime.errors import MixdownError
+from services.session.errors import DatabaseUnavailableError
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_log = structlog.get_logger("mixdown.database")
+
+_CONNECT_SECONDS = 5
+_BUSY_SECONDS = 30
+_POSTGRESQL_OPTIONS = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "timezone=UTC",
+        "statement_timeout=30s",
+        "lock_timeout=15s",
+        "idle_in_transaction_session_timeout=60s",
+    )
+)
+
+Clock = Callable[[Session], datetime]
+"""Tells the time that leases are measured by."""
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction under way.
+
+    Args:
+        rows: Where rows are read and written.
+        now: When it began, by the database's clock.
+    """
+
+    rows: Session
+    now: datetime
+
+    def insert_if_absent(self, table: type[SQLModel], values: Mapping[str, Any]) -> bool:
+        """Inserts a row unless one with the same key is there. Returns whether it was inserted.
+
+        Safe where two do it at once, which a look before the insert is not.
+        """
+        postgres = self.rows.get_bind().dialect.name == "postgresql"
+        insert = postgresql.insert if postgres else sqlite.insert
+        statement = insert(table).values(**values).on_conflict_do_nothing()
+        return bool(self.rows.connection().execute(statement).rowcount)
+
+
+class Database:
+    """Connections to one database, PostgreSQL or SQLite.
+
+    Args:
+        url: "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/NAME".
+        pool_size: Connections, and operations at once.
+        clock: What time it is; by default the database server's clock, which all replicas share.
+    """
+
+    def __init__(self, url: str, pool_size: int = 8, clock: Clock | None = None) -> None:
+        self.engine = create_database_engine(url, pool_size)
+        self._clock = clock or database_time
+        self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+
+    async def write(
+        self,
+        operation: Callable[Concatenate[Transaction, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Runs an operation that changes rows; all of it happens, or nothing.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached now.
+        """
+        return await self._run("BEGIN IMMEDIATE", operation, *args, **kwargs)
+
+    async def read(
+        self,
+        operation: Callable[Concatenate[Transaction, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        """Runs an operation that changes nothing.
+
+        Raises:
+            DatabaseUnavailableError: the database cannot be reached now.
+        """
+        return await self._run("BEGIN DEFERRED", operation, *args, **kwargs)
+
+    async def _run(
+        self,
+        begin: str,
+        operation: Callable[Concatenate[Transaction, _P], _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _T:
+        def run() -> _T:
+            with self.transaction(begin) as transaction:
+                return operation(transaction, *args, **kwargs)
+
+        context = contextvars.copy_context()  # so that a log line in the thread knows its request
+        loop = asyncio.get_running_loop()
+        # Cancelling the caller does not stop the thread: the transaction ends, one way or other.
+        return await loop.run_in_executor(self._threads, functools.partial(context.run, run))
+
+    @contextmanager
+    def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[Transaction]:
+        """Opens a transaction; commits at the end, rolls back on an error.
+
+        Args:
+            begin: How SQLite begins it. What writes must take the write lock at once: a
+                transaction that reads first and then finds another writer cannot wait for it.
+        """
+        with (
+            unavailable_when_unreachable(),
+            self.engine.connect().execution_options(sqlite_begin=begin) as connection,
+            connection.begin(),
+            Session(connection, expire_on_commit=False) as rows,
+        ):
+            yield Transaction(rows, self._clock(rows))
+            rows.flush()
+
+    def close(self) -> None:
+        """Waits for operations under way and closes the connections."""
+        self._threads.shutdown()
+        self.engine.dispose()
+
+
+def database_time(rows: Session) -> datetime:
+    """Returns the time by PostgreSQL's clock, or this machine's where the database is a file."""
+    if rows.get_bind().dialect.name == "postgresql":
+        time: datetime = rows.connection().execute(text("SELECT now()")).scalar_one()
+        return time.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+@contextmanager
+def unavailable_when_unreachable() -> Iterator[None]:
+    """Turns the driver's words for an outage, a time-out or a deadlock into our error."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        _log.warning("database unavailable", error=str(error).splitlines()[0])
+        raise DatabaseUnavailableError from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        _log.warning("database connection lost", error=str(error).splitlines()[0])
+        raise DatabaseUnavailableError from error
+    except StatementError as error:
+        # A column type refused a value with one of our own errors.
+        if isinstance(error.orig, MixdownError):
+            raise error.orig from None
+        raise
+
+
+def create_database_engine(url: str, pool_size: int) -> Engine:
+    """Makes the engine for a URL; nothing is connected yet. A missing folder is made."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed, pool_size)
+    return create_engine(
+        parsed.set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={
+            "connect_timeout": _CONNECT_SECONDS,
+            "options": _POSTGRESQL_OPTIONS,
+            "application_name": "mixdown-session",
+        },
+    )
+
+
+def _sqlite_engine(url: URL, pool_size: int) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise ValueError("the SQLite database must be a file: sqlite:///FILE")
+    Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+        connect_args={"check_same_thread": False, "timeout": _BUSY_SECONDS},
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    # The driver would begin transactions by itself, and only before a write: we say BEGIN.
+    connection.isolation_level = None
+    for pragma in ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN IMMEDIATE"))

@@ -1,0 +1,226 @@
+"""What can go wrong in the session service.
+
+MixdownError
+└── SessionError
+    ├── NotFoundError
+    │   ├── TrackNotFoundError, SessionNotFoundError, TurnNotFoundError
+    │   └── ArtifactNotFoundError, UploadNotFoundError
+    ├── InvalidArgumentError
+    │   ├── InvalidNameError, InvalidTextError, InvalidRequestIdError, InvalidFieldMaskError
+    │   ├── InvalidPageTokenError, InvalidPageSizeError, InvalidLeaseDurationError
+    │   └── InvalidEventError, UnknownMixTargetError, MixSettingOutOfRangeError
+    ├── UploadConflictError, RequestIdConflictError, TurnEndedError
+    ├── TurnInProgressError, TurnLeasedError, LeaseLostError
+    └── DatabaseUnavailableError
+"""
+
+from __future__ import annotations
+
+import grpc
+
+from services.runtime.errors import MixdownError
+
+
+class SessionError(MixdownError):
+    """Root of the errors of the session service."""
+
+
+class NotFoundError(SessionError):
+    """Something does not exist, or belongs to another user, which is the same to a caller."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+class TrackNotFoundError(NotFoundError):
+    """There is no such track."""
+
+    reason = "TRACK_NOT_FOUND"
+
+    def __init__(self, track_id: str) -> None:
+        super().__init__("There is no such track.", metadata={"track_id": track_id})
+
+
+class SessionNotFoundError(NotFoundError):
+    """There is no such session."""
+
+    reason = "SESSION_NOT_FOUND"
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__("There is no such session.", metadata={"session_id": session_id})
+
+
+class TurnNotFoundError(NotFoundError):
+    """There is no such turn."""
+
+    reason = "TURN_NOT_FOUND"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__("There is no such turn.", metadata={"turn_id": turn_id})
+
+
+class ArtifactNotFoundError(NotFoundError):
+    """There is no such artifact."""
+
+    reason = "ARTIFACT_NOT_FOUND"
+
+    def __init__(self, artifact_id: str) -> None:
+        super().__init__("There is no such file.", metadata={"artifact_id": artifact_id})
+
+
+class UploadNotFoundError(NotFoundError):
+    """There is no such upload."""
+
+    reason = "UPLOAD_NOT_FOUND"
+
+    def __init__(self, upload_id: str) -> None:
+        super().__init__("There is no such upload.", metadata={"upload_id": upload_id})
+
+
+class InvalidArgumentError(SessionError):
+    """A request does not keep the rules of its fields."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class InvalidNameError(InvalidArgumentError):
+    """A name for people is empty, too long, or looks like a path."""
+
+    reason = "INVALID_NAME"
+
+
+class InvalidTextError(InvalidArgumentError):
+    """A text holds the character NUL, which no database column can."""
+
+    reason = "INVALID_TEXT"
+
+    def __init__(self) -> None:
+        super().__init__("A text must not hold the character NUL.")
+
+
+class InvalidRequestIdError(InvalidArgumentError):
+    """A request id is empty or too long."""
+
+    reason = "INVALID_REQUEST_ID"
+
+
+class InvalidFieldMaskError(InvalidArgumentError):
+    """An update names a field that cannot be set."""
+
+    reason = "INVALID_FIELD_MASK"
+
+
+class InvalidPageTokenError(InvalidArgumentError):
+    """A page token was not given by this listing."""
+
+    reason = "INVALID_PAGE_TOKEN"
+
+    def __init__(self) -> None:
+        super().__init__("This page token was not given by this listing.")
+
+
+class InvalidPageSizeError(InvalidArgumentError):
+    """A page size is negative."""
+
+    reason = "INVALID_PAGE_SIZE"
+
+    def __init__(self, page_size: int) -> None:
+        super().__init__(
+            "The page size must not be negative.", metadata={"page_size": str(page_size)}
+        )
+
+
+class InvalidLeaseDurationError(InvalidArgumentError):
+    """A lease would be too short or too long."""
+
+    reason = "INVALID_LEASE_DURATION"
+
+
+class InvalidEventError(InvalidArgumentError):
+    """No event or outcome is set, or it lacks what it must have."""
+
+    reason = "INVALID_EVENT"
+
+
+class UnknownMixTargetError(InvalidArgumentError):
+    """A mix names a target that the session's model does not have."""
+
+    reason = "UNKNOWN_TARGET"
+
+
+class MixSettingOutOfRangeError(InvalidArgumentError):
+    """A setting of a mix is out of its range."""
+
+    reason = "MIX_OUT_OF_RANGE"
+
+
+class UploadConflictError(SessionError):
+    """An upload exists with another size."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "UPLOAD_CONFLICT"
+
+
+class RequestIdConflictError(SessionError):
+    """A request id was used for another request."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "REQUEST_ID_CONFLICT"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            "This request id was used for another request.", metadata={"request_id": request_id}
+        )
+
+
+class TurnEndedError(SessionError):
+    """A turn has ended, and nobody can work on it any more."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "TURN_ENDED"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__("This turn has ended.", metadata={"turn_id": turn_id})
+
+
+class TurnInProgressError(SessionError):
+    """Another turn of the session is worked on."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "TURN_IN_PROGRESS"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__(
+            "Another turn of this session is still running.", metadata={"turn_id": turn_id}
+        )
+
+
+class TurnLeasedError(SessionError):
+    """Somebody works on the turn."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "TURN_LEASED"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__("Somebody works on this turn.", metadata={"turn_id": turn_id})
+
+
+class LeaseLostError(SessionError):
+    """A lease was given back, passed to somebody else, or ended with its turn."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "LEASE_LOST"
+
+    def __init__(self, turn_id: str) -> None:
+        super().__init__("The lease of this turn is lost.", metadata={"turn_id": turn_id})
+
+
+class DatabaseUnavailableError(SessionError):
+    """The database cannot be reached, or is too busy to answer in time."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "DATABASE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The database cannot be reached now. Please try again.", retry_after_seconds=1.0
+        )

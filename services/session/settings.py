@@ -1,0 +1,44 @@
+"""Settings of the session service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.runtime.settings import Settings, default_data_folder
+
+
+class SessionSettings(Settings):
+    """Settings of the session service, read once from the environment."""
+
+    database_url: str = Field(
+        default_factory=lambda: f"sqlite:///{default_data_folder() / 'session.db'}",
+        description=(
+            "The database: sqlite:///FILE, or postgresql://USER:PASSWORD@HOST/NAME. "
+            "May hold a password, so it is never logged."
+        ),
+    )
+    database_pool_size: int = Field(
+        default=8,
+        ge=1,
+        le=100,
+        description="Connections, and calls to the database at once, of this process.",
+    )
+    migrate_at_start: bool | None = Field(
+        default=None,
+        description=(
+            "Bring the schema up to date before serving. Unset: for SQLite only; "
+            "elsewhere run `python -m services.session migrate` at each release."
+        ),
+    )
+    watch_poll_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        description="How soon a watched turn shows events that another replica has stored.",
+    )
+
+    @property
+    def migrates_at_start(self) -> bool:
+        """Whether the schema is brought up to date before serving."""
+        if self.migrate_at_start is None:
+            return self.database_url.startswith("sqlite")
+        return self.migrate_at_start
