@@ -1,0 +1,1 @@
+"""What computes: each backend runs a batch of segments through a network of a model."""

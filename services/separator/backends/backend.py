@@ -1,0 +1,43 @@
+"""The interface of a backend, and what several of them need."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SegmentBatch = npt.NDArray[np.float32]
+"""`[batch, channels, frames]`, normalised."""
+
+StemBatch = npt.NDArray[np.float32]
+"""`[batch, stems, channels, frames]`."""
+
+
+class DeviceMemoryError(Exception):
+    """A batch did not fit into the device's memory; a smaller one may."""
+
+
+class Backend(Protocol):
+    """Holds one model on a device and runs its networks.
+
+    A backend is called from one thread at a time.
+    """
+
+    name: str
+    """As in `SeparationFinished.backend`."""
+
+    max_batch: int
+    """Most segments that pay at once."""
+
+    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+        """Runs network `member` on segments of one length.
+
+        Raises:
+            DeviceMemoryError: the batch does not fit.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees what the backend holds on the device."""
+        ...

@@ -1,0 +1,147 @@
+"""Which backend computes a model here."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import structlog
+import torch
+
+from services.separator.backends.backend import Backend
+from services.separator.backends.parity import REQUIRED_DB, measure_parity
+from services.separator.backends.torch_cpu import TorchCpuBackend
+from services.separator.errors import BackendUnavailableError
+from services.separator.models import SeparationModel
+
+_log = structlog.get_logger("mixdown.separator.backends")
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class BackendChoice:
+    """Picks a backend, and lets none compute that fails the parity check.
+
+    Args:
+        device: "auto", "cuda", "openvino" or "cpu".
+        precision: "auto", "fp32" or "bf16".
+        threads: Threads that compute on a CPU.
+        max_batch: Most segments at once on a GPU; 0 for what suits.
+        cache_folder: Where compiled models and the results of parity checks are kept.
+    """
+
+    device: Literal["auto", "cpu", "cuda", "openvino"]
+    precision: Literal["auto", "fp32", "bf16"]
+    threads: int
+    max_batch: int
+    cache_folder: Path
+
+    def choose(self, model: SeparationModel) -> Backend:
+        """Returns the backend for a model.
+
+        Raises:
+            BackendUnavailableError: the device that was named cannot compute this model.
+        """
+        reference = TorchCpuBackend(model, self.threads)
+        makers = {"cuda": self._make_cuda, "openvino": self._make_openvino}
+        if self.device == "cpu":
+            return reference
+        if self.device != "auto":
+            return makers[self.device](model, reference)
+        for name, make in makers.items():
+            try:
+                return make(model, reference)
+            except BackendUnavailableError as error:
+                _log.info("backend not used", backend=name, model=model.name, why=error.message)
+        return reference
+
+    def _make_cuda(self, model: SeparationModel, reference: Backend) -> Backend:
+        from services.separator.backends.cuda import CudaBackend, cuda_precision
+
+        if not torch.cuda.is_available():
+            raise BackendUnavailableError("There is no NVIDIA GPU that PyTorch can use.")
+        device = torch.cuda.get_device_name()
+        return self._first_exact(
+            model,
+            reference,
+            cuda_precision(),
+            f"cuda {device} {torch.__version__}",
+            lambda precision: CudaBackend(model, precision, self.max_batch),
+        )
+
+    def _make_openvino(self, model: SeparationModel, reference: Backend) -> Backend:
+        try:
+            from services.separator.backends.openvino import (
+                OpenVinoBackend,
+                device_name,
+                native_precision,
+            )
+        except ImportError as error:
+            raise BackendUnavailableError("OpenVINO is not installed.") from error
+        import openvino
+
+        return self._first_exact(
+            model,
+            reference,
+            native_precision(),
+            f"openvino {device_name()} {openvino.__version__}",
+            lambda precision: OpenVinoBackend(model, self.cache_folder, self.threads, precision),
+        )
+
+    def _first_exact(
+        self,
+        model: SeparationModel,
+        reference: Backend,
+        native: Precision,
+        device: str,
+        make: Callable[[Precision], Backend],
+    ) -> Backend:
+        """Returns the fastest precision that is exact enough: the device's own, else fp32."""
+        wanted = native if self.precision == "auto" else self.precision
+        candidates: list[Precision] = [wanted]
+        if self.precision == "auto" and wanted != "fp32":
+            candidates.append("fp32")
+        parity = 0.0
+        for precision in candidates:
+            backend = make(precision)
+            key = f"{device} {precision} {model.weights_sha256}"
+            parity = self._parity(key, model, backend, reference)
+            _log.info(
+                "backend checked",
+                backend=backend.name,
+                model=model.name,
+                precision=precision,
+                parity_db=round(parity, 1),
+                required_db=REQUIRED_DB,
+            )
+            if parity >= REQUIRED_DB:
+                return backend
+            backend.close()
+        raise BackendUnavailableError(
+            f"Its error is only {parity:.1f} dB below the mixture, {REQUIRED_DB:.0f} dB are asked.",
+            metadata={"model": model.name},
+        )
+
+    def _parity(
+        self, key: str, model: SeparationModel, backend: Backend, reference: Backend
+    ) -> float:
+        """Returns the parity measured now, or before on the same device with the same weights."""
+        path = self.cache_folder / "parity.json"
+        try:
+            known: dict[str, float] = json.loads(path.read_text())
+        except (OSError, ValueError):
+            known = {}
+        if key not in known:
+            known[key] = measure_parity(model, backend, reference)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "w") as file:
+                json.dump(known, file, indent=1)
+            Path(name).replace(path)
+        return known[key]

