@@ -10,6 +10,10 @@ from services.runtime.settings import BlobSettings
 class GatewaySettings(BlobSettings):
     """Settings of the gateway, read once from the environment."""
 
+    listen: str = Field(
+        default="127.0.0.1:50051",
+        description="Address to listen on, host:port. Port 0 takes a free one.",
+    )
     session_address: str = Field(
         default="127.0.0.1:50052", description="Where the session service listens, host:port."
     )

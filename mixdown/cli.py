@@ -1,0 +1,235 @@
+"""The `mixdown` command: run the suite on this machine, and talk to songs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import itertools
+import os
+import sys
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from mixdown.audio.v1 import audio_pb2
+from mixdown.client import Client, Session, connect
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.errors import MixdownError, NotReachableError
+from mixdown.terminal import Bar, TurnView
+from mixdown.turns import Turn
+
+app = typer.Typer(
+    help="Upload a song and talk to it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_console = Console(highlight=False)
+_errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_FORMATS = {
+    "auto": audio_pb2.ENCODING_UNSPECIFIED,
+    "wav16": audio_pb2.ENCODING_WAV_PCM16,
+    "wav24": audio_pb2.ENCODING_WAV_PCM24,
+    "wav32": audio_pb2.ENCODING_WAV_FLOAT32,
+    "flac16": audio_pb2.ENCODING_FLAC16,
+    "flac": audio_pb2.ENCODING_FLAC24,
+    "mp3": audio_pb2.ENCODING_MP3,
+    "ogg": audio_pb2.ENCODING_OGG_VORBIS,
+    "opus": audio_pb2.ENCODING_OGG_OPUS,
+    "m4a": audio_pb2.ENCODING_M4A_AAC,
+}
+_GOODBYES = {"exit", "quit", ":q"}
+
+Song = Annotated[Path, typer.Argument(help="The song: any audio file.")]
+Address = Annotated[
+    str, typer.Option(envvar="MIXDOWN_ADDRESS", help="Where Mixdown listens, host:port.")
+]
+Model = Annotated[str, typer.Option(help="The separation model; by default the server's.")]
+Format = Annotated[
+    str, typer.Option("--format", help=f"Format of the files: {', '.join(_FORMATS)}.")
+]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The folder for the files.")]
+
+_DEFAULT_ADDRESS = "127.0.0.1:8080"
+_DEFAULT_OUTPUT = Path("out")
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="The port for callers; 0 takes a free one.")] = 8080,
+    host: Annotated[str, typer.Option(help="The address for callers.")] = "127.0.0.1",
+    data_folder: Annotated[
+        Path | None, typer.Option(help="Where everything is kept; by default below the home.")
+    ] = None,
+) -> None:
+    """Run the five services and Envoy on this machine, until Ctrl-C."""
+    # What callers install does not hold the services; where they are, they run in our place.
+    if not _is_installed("services.local") or not _is_installed("honcho"):
+        _fail("the services are not installed: pip install 'mixdown[local]'")
+    command = [sys.executable, "-m", "services.local", "--host", host, "--port", str(port)]
+    if data_folder is not None:
+        command += ["--data-folder", str(data_folder)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - our own program
+
+
+@app.command()
+def ask(
+    song: Song,
+    prompt: Annotated[str, typer.Argument(help="What you want, in plain words.")],
+    output: Output = _DEFAULT_OUTPUT,
+    address: Address = _DEFAULT_ADDRESS,
+    model: Model = "",
+    file_format: Format = "auto",
+) -> None:
+    """Say one thing to a song, and get the files."""
+    encoding = _encoding(file_format)
+
+    async def work() -> None:
+        async with connect(address) as client:
+            session = await _open_session(client, song, model)
+            await _take_turn(client, session, prompt, output, encoding)
+
+    with _told_errors():
+        asyncio.run(work())
+
+
+@app.command()
+def talk(
+    song: Song,
+    output: Output = _DEFAULT_OUTPUT,
+    address: Address = _DEFAULT_ADDRESS,
+    model: Model = "",
+    file_format: Format = "auto",
+) -> None:
+    """Talk to a song: a chat in the terminal. `exit` ends it, Ctrl-C cancels a turn."""
+    encoding = _encoding(file_format)
+    # The loop stands still while we wait for the next words, so that Ctrl-C is heard there too.
+    with _told_errors(), asyncio.Runner() as runner:
+        client = runner.run(_opened(address))
+        try:
+            session = runner.run(_open_session(client, song, model))
+            _console.print("Say what you want to hear. [dim]exit ends the conversation.[/]")
+            for number in itertools.count(1):
+                prompt = _read_prompt()
+                if prompt is None:
+                    break
+                folder = output / f"{number:02d}"
+                _say(runner, _take_turn(client, session, prompt, folder, encoding))
+        finally:
+            runner.run(client.close())
+
+
+def _say(runner: asyncio.Runner, turn: Coroutine[Any, Any, Turn]) -> None:
+    """Takes a turn of a conversation, which goes on whatever comes of it."""
+    try:
+        runner.run(turn)
+    except KeyboardInterrupt:
+        _console.print("[yellow]cancelled[/]")
+    except NotReachableError:
+        raise
+    except MixdownError as error:
+        _errors.print(f"[red]{escape(error.message)}[/] [dim]{error.reason}[/]")
+
+
+async def _opened(address: str) -> Client:
+    return connect(address)  # a connection belongs to the loop that runs when it is made
+
+
+async def _open_session(client: Client, song: Path, model: str) -> Session:
+    # Before a long upload: is anybody there?
+    await client.capabilities()
+    with Bar(_console, "uploading") as bar:
+        track = await client.upload(
+            song, progress=lambda sent, size: bar.show("uploading", sent / size)
+        )
+    seconds = track.audio.frames / track.audio.sample_rate_hz
+    _console.print(
+        f"[bold]{escape(track.display_name)}[/] "
+        f"[dim]{int(seconds // 60)}:{seconds % 60:04.1f}, {track.audio.sample_rate_hz} Hz, "
+        f"{'stereo' if track.audio.channels == 2 else 'mono'}[/]"
+    )
+    return await client.create_session(track, model=model)
+
+
+async def _take_turn(
+    client: Client,
+    session: Session,
+    prompt: str,
+    folder: Path,
+    encoding: audio_pb2.Encoding.ValueType,
+) -> Turn:
+    turn_id = ""
+    with Bar(_console, "understanding") as bar:
+        view = TurnView(_console, bar)
+
+        def show(event: conversation_pb2.TurnEvent) -> None:
+            nonlocal turn_id
+            turn_id = event.turn_id
+            view.add(event)
+
+        try:
+            turn = await session.ask(prompt, folder=folder, encoding=encoding, on_event=show)
+        except asyncio.CancelledError:
+            if turn_id:  # nobody waits for it any more
+                with contextlib.suppress(MixdownError):
+                    await client.cancel(turn_id)
+            raise
+    view.finish(turn)
+    return turn
+
+
+def _read_prompt() -> str | None:
+    """Returns what is said next; None at the end of the conversation."""
+    while True:
+        try:
+            prompt = _console.input("[bold cyan]you[/]     ").strip()
+        except EOFError:
+            return None
+        if prompt.lower() in _GOODBYES:
+            return None
+        if prompt:
+            return prompt
+
+
+def _encoding(name: str) -> audio_pb2.Encoding.ValueType:
+    if name not in _FORMATS:
+        _fail(f"there is no format {name!r}: there are {', '.join(_FORMATS)}")
+    return _FORMATS[name]
+
+
+@contextlib.contextmanager
+def _told_errors() -> Iterator[None]:
+    """Makes of what goes wrong one line and an exit status."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except NotReachableError as error:
+        _fail(f"{error.message} Start it with `mixdown up`, or say where it is with --address.")
+    except MixdownError as error:
+        _fail(f"{error.message} ({error.reason})")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    _errors.print(f"[red]mixdown:[/] {escape(message)}")
+    raise typer.Exit(1)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package around it
+        return False
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,350 @@
+"""The Python client: upload a song, talk to it, get files back.
+
+    async with mixdown.connect("127.0.0.1:8080") as client:
+        track = await client.upload("song.mp3")
+        session = await client.create_session(track)
+        turn = await session.ask("only the vocals", folder="out")
+
+Resources (tracks, sessions, events) are the messages of `mixdown.conversation.v1`. Calls that break
+are made again, and streams go on where they broke; what cannot be done raises `MixdownError`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc import aio
+
+from mixdown.audio.v1 import audio_pb2
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.downloading import download
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from mixdown.link import Link
+from mixdown.mix import Mix, Output
+from mixdown.mix.protobuf import mix_from_message, mix_to_message, output_to_message
+from mixdown.retrying import call_again
+from mixdown.turns import Turn, follow, gather
+from mixdown.uploading import Progress, upload
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+
+OnEvent = Callable[[conversation_pb2.TurnEvent], None]
+
+
+def connect(
+    address: str = "127.0.0.1:8080",
+    *,
+    token: str | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
+) -> Client:
+    """Returns a client of the Mixdown at `address`; nothing is sent yet.
+
+    Args:
+        address: host:port.
+        token: A bearer token that says who calls.
+        credentials: TLS credentials, as of `grpc.ssl_channel_credentials()`; None for plain text.
+    """
+    if credentials is None:
+        channel = aio.insecure_channel(address, options=_OPTIONS)
+    else:
+        channel = aio.secure_channel(address, credentials, options=_OPTIONS)
+    metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+    return Client(channel, Link(gateway_pb2_grpc.GatewayServiceStub(channel), address, metadata))
+
+
+class Client:
+    """A connection to Mixdown; an async context manager. Made by `connect`."""
+
+    def __init__(self, channel: aio.Channel, link: Link) -> None:
+        self._channel = channel
+        self._link = link
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connection."""
+        await self._channel.close()
+
+    async def capabilities(self) -> gateway_pb2.Capabilities:
+        """Returns models, stems, effects with ranges, formats and limits."""
+        request = gateway_pb2.GetCapabilitiesRequest()
+        return await call_again(self._link, self._link.stub.GetCapabilities, request)
+
+    async def upload(
+        self,
+        path: str | PathLike[str],
+        *,
+        display_name: str = "",
+        progress: Progress | None = None,
+    ) -> conversation_pb2.Track:
+        """Uploads a song, however often the line breaks.
+
+        Args:
+            path: The file.
+            display_name: A name for people; by default the file's.
+            progress: Is told the bytes sent so far and the bytes in all.
+
+        Raises:
+            OSError: the file cannot be read.
+            MixdownError: it is no audio, beyond the limits, or Mixdown cannot be reached.
+        """
+        return await upload(self._link, Path(path), display_name, progress)
+
+    async def tracks(self) -> AsyncIterator[conversation_pb2.Track]:
+        """Yields the tracks, newest first."""
+        request = gateway_pb2.ListTracksRequest()
+        while True:
+            page = await call_again(self._link, self._link.stub.ListTracks, request)
+            for track in page.tracks:
+                yield track
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def delete_track(self, track_id: str) -> None:
+        """Deletes a track with its sessions and files."""
+        request = gateway_pb2.DeleteTrackRequest(track_id=track_id)
+        await call_again(self._link, self._link.stub.DeleteTrack, request)
+
+    async def create_session(
+        self,
+        track: conversation_pb2.Track | str,
+        *,
+        model: str = "",
+        display_name: str = "",
+    ) -> Session:
+        """Begins a conversation.
+
+        Args:
+            track: The track, or its identifier.
+            model: The separation model; by default the server's.
+            display_name: A name for people; by default the track's.
+        """
+        request = gateway_pb2.CreateSessionRequest(
+            track_id=track if isinstance(track, str) else track.track_id,
+            display_name=display_name,
+            model=model,
+            request_id=str(uuid.uuid4()),
+        )
+        found = await call_again(self._link, self._link.stub.CreateSession, request)
+        return Session(self._link, found)
+
+    async def session(self, session_id: str) -> Session:
+        """Goes on with a conversation that was begun before."""
+        request = gateway_pb2.GetSessionRequest(session_id=session_id)
+        found = await call_again(self._link, self._link.stub.GetSession, request)
+        return Session(self._link, found)
+
+    async def watch(
+        self,
+        turn_id: str,
+        *,
+        after_sequence: int = 0,
+        offsets_bytes: Mapping[str, int] | None = None,
+        audio: bool = True,
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Yields a turn's events again, and goes on with the turn where it was left.
+
+        Args:
+            turn_id: The turn.
+            after_sequence: The last sequence number that you have; 0 for all events.
+            offsets_bytes: Bytes that you have, by name of output.
+            audio: Whether audio is wanted, or events only.
+        """
+        position = gateway_pb2.WatchTurnRequest(
+            turn_id=turn_id,
+            after_sequence=after_sequence,
+            offsets_bytes=offsets_bytes or {},
+            delivery=_delivery(audio),
+        )
+        async for event in follow(self._link, position):
+            yield event
+
+    async def cancel(self, turn_id: str) -> conversation_pb2.Turn:
+        """Cancels a turn; one that has ended stays as it is."""
+        request = gateway_pb2.CancelTurnRequest(turn_id=turn_id)
+        return await call_again(self._link, self._link.stub.CancelTurn, request)
+
+    async def download(
+        self, artifact: conversation_pb2.Artifact, folder: str | PathLike[str]
+    ) -> Path:
+        """Downloads a file into a folder and returns its path.
+
+        Raises:
+            DamagedFileError: what arrived is not what was sent.
+            MixdownError: there is no such file, or Mixdown cannot be reached.
+        """
+        return await download(self._link, artifact, Path(folder))
+
+
+class Session:
+    """A conversation about one track. Made by `Client.create_session`.
+
+    Attributes:
+        resource: What the server told of it when it was made or fetched.
+    """
+
+    def __init__(self, link: Link, resource: conversation_pb2.Session) -> None:
+        self._link = link
+        self.resource = resource
+
+    @property
+    def session_id(self) -> str:
+        """The identifier."""
+        return self.resource.session_id
+
+    def say(
+        self,
+        prompt: str,
+        *,
+        encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        bitrate_kbps: int = 0,
+        audio: bool = True,
+        detached: bool = False,
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Says something to the track, and yields the turn's events as they come.
+
+        Args:
+            prompt: What is said.
+            encoding: Encoding of the outputs; by default lossless, as the original.
+            bitrate_kbps: For lossy encodings; 0 for the default.
+            audio: Whether audio is wanted, or events only.
+            detached: Whether the turn goes on without us.
+
+        Raises:
+            MixdownError: the prompt is refused, or Mixdown cannot be reached.
+        """
+        request = gateway_pb2.ConverseRequest(
+            session_id=self.session_id,
+            prompt=prompt,
+            request_id=str(uuid.uuid4()),
+            format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
+            delivery=_delivery(audio),
+            detached=detached,
+        )
+        return follow(
+            self._link,
+            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
+            lambda: self._link.stub.Converse(request, metadata=self._link.metadata),
+        )
+
+    def play(
+        self,
+        mix: Mix,
+        *,
+        outputs: Sequence[Output] = (),
+        encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        bitrate_kbps: int = 0,
+        audio: bool = True,
+        detached: bool = False,
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Renders a mix given as data, and yields the turn's events as they come.
+
+        Args:
+            mix: The whole mix; it becomes the session's.
+            outputs: Files to hand out; by default the whole mix.
+            encoding: As in `say`.
+            bitrate_kbps: As in `say`.
+            audio: As in `say`.
+            detached: As in `say`.
+        """
+        request = gateway_pb2.RenderRequest(
+            session_id=self.session_id,
+            mix=mix_to_message(mix),
+            outputs=[output_to_message(output) for output in outputs],
+            request_id=str(uuid.uuid4()),
+            format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
+            delivery=_delivery(audio),
+            detached=detached,
+        )
+        return follow(
+            self._link,
+            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
+            lambda: self._link.stub.Render(request, metadata=self._link.metadata),
+        )
+
+    async def ask(
+        self,
+        prompt: str,
+        *,
+        folder: str | PathLike[str] | None = None,
+        encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        bitrate_kbps: int = 0,
+        on_event: OnEvent | None = None,
+    ) -> Turn:
+        """Says something to the track and waits for all that comes of it.
+
+        Args:
+            prompt: What is said.
+            folder: Where the files go, each checked; None fetches none.
+            encoding: As in `say`.
+            bitrate_kbps: As in `say`.
+            on_event: Is told every event.
+
+        Raises:
+            MixdownError: the prompt is refused, the turn failed, or Mixdown cannot be reached.
+            OSError: a file cannot be written.
+        """
+        events = self.say(
+            prompt, encoding=encoding, bitrate_kbps=bitrate_kbps, audio=folder is not None
+        )
+        return await gather(events, None if folder is None else Path(folder), on_event)
+
+    async def render(
+        self,
+        mix: Mix,
+        *,
+        outputs: Sequence[Output] = (),
+        folder: str | PathLike[str] | None = None,
+        encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        bitrate_kbps: int = 0,
+        on_event: OnEvent | None = None,
+    ) -> Turn:
+        """Renders a mix given as data and waits for its files. Arguments and errors as in `ask`."""
+        events = self.play(
+            mix,
+            outputs=outputs,
+            encoding=encoding,
+            bitrate_kbps=bitrate_kbps,
+            audio=folder is not None,
+        )
+        return await gather(events, None if folder is None else Path(folder), on_event)
+
+    async def mix(self) -> Mix:
+        """Returns the mix as it is now."""
+        request = gateway_pb2.GetMixRequest(session_id=self.session_id)
+        return mix_from_message(await call_again(self._link, self._link.stub.GetMix, request))
+
+    async def turns(self) -> AsyncIterator[conversation_pb2.Turn]:
+        """Yields the turns, oldest first."""
+        request = gateway_pb2.ListTurnsRequest(session_id=self.session_id)
+        while True:
+            page = await call_again(self._link, self._link.stub.ListTurns, request)
+            for turn in page.turns:
+                yield turn
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def _delivery(audio: bool) -> gateway_pb2.Delivery.ValueType:
+    return gateway_pb2.DELIVERY_UNSPECIFIED if audio else gateway_pb2.DELIVERY_EVENTS_ONLY
