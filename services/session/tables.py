@@ -1,7 +1,7 @@
 """The tables. What a column must hold is a constraint of the database wherever it can say it.
 
-Times are UTC. Identifiers are random and unguessable. A JSON column named like a message of the
-contracts (`audio`, `intent`, `proposal`, `outputs`, `format`, an event's `payload`) holds that
+Times are UTC. Identifiers are random and unguessable. A JSON column named like a field of the
+contracts (`audio`, `intent`, `proposal`, `outputs`, `output_format`, `payload`) holds its
 message as JSON; a mix is in the canonical form of `mixdown.mix.Mix.to_dict`.
 """
 
@@ -251,7 +251,7 @@ class TurnRow(_Table, table=True):
     request_id: str = Field(sa_type=Text)
     ordinal: int
     prompt: str = Field(sa_type=Text)
-    format: Document = Field(sa_type=Json)
+    output_format: Document = Field(sa_type=Json)
     state: str = Field(default=UNFINISHED, sa_type=Text)
     interpret_time: datetime | None = Field(default=None, sa_type=UtcTime)
     intent: Document | None = Field(default=None, sa_type=Json)

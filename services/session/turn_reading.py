@@ -115,7 +115,7 @@ def to_turns(transaction: Transaction, rows: Sequence[TurnRow]) -> list[Turn]:
             request_id=row.request_id,
             ordinal=row.ordinal,
             prompt=row.prompt,
-            format=row.format,
+            format=row.output_format,
             state=_state(transaction, row),
             intent=row.intent,
             reply=row.reply,

@@ -92,7 +92,7 @@ def begin_turn(
     if turn is None:
         _supersede(transaction, session)
         turn = _new_turn(transaction, session, request_id, prompt, output_format)
-    elif (turn.prompt, turn.format) != (prompt, output_format):
+    elif (turn.prompt, turn.output_format) != (prompt, output_format):
         raise RequestIdConflictError(request_id)
     lease = None
     if turn.state == UNFINISHED and not leases.is_held(transaction, turn):
@@ -270,7 +270,7 @@ def _new_turn(
         request_id=request_id,
         ordinal=session.turn_count,
         prompt=prompt,
-        format=output_format,
+        output_format=output_format,
         create_time=transaction.now,
     )
     transaction.rows.add(turn)

@@ -130,7 +130,7 @@ def upgrade() -> None:
         sa.Column("request_id", sa.String(), nullable=False),
         sa.Column("ordinal", sa.Integer(), nullable=False),
         sa.Column("prompt", sa.String(), nullable=False),
-        sa.Column("format", sa.JSON(), nullable=False),
+        sa.Column("output_format", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("interpret_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("intent", sa.JSON(), nullable=True),
