@@ -38,7 +38,7 @@ def draw_overview(files: list[tuple[str, Path]], target: Path) -> None:
     plt.close(figure)
 
 
-def _draw_row(axes: np.ndarray, caption: str, audio: Samples, rate: int) -> None:  # type: ignore[type-arg]
+def _draw_row(axes: np.ndarray, caption: str, audio: Samples, rate: int) -> None:
     mono = audio.mean(axis=0)
     seconds = mono.size / rate
     block = max(1, mono.size // _ENVELOPE_POINTS)
