@@ -115,7 +115,7 @@ def request_from_message(message: remixer_pb2.RenderRequest) -> RenderRequest:
         encoding=_ENCODINGS.get(encoding),
         bitrate_kbps=message.format.bitrate_kbps,
         model=message.model,
-        offsets_bytes=dict(message.offsets_bytes),
+        offsets_bytes={name: max(0, offset) for name, offset in message.offsets_bytes.items()},
     )
 
 

@@ -13,9 +13,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixdown.mix import TargetSettings
+from mixdown.mix import MASTER, TargetSettings
 from services.remixer.effects import reverb
-from services.remixer.effects.compression import Compression
+from services.remixer.effects.compression import (
+    MASTER_REFERENCE_DBFS,
+    STEM_REFERENCE_DBFS,
+    Compression,
+)
 from services.remixer.effects.equaliser import Equaliser
 from services.remixer.effects.filters import Filters
 from services.remixer.effects.gain import Gain, Mute
@@ -81,7 +85,10 @@ def build_chain(target: str, settings: TargetSettings, sample_rate_hz: int, chan
     if settings.eq:
         processors.append(Equaliser(settings.eq, sample_rate_hz, channels))
     if settings.compression != "none":
-        processors.append(Compression(settings.compression, sample_rate_hz, channels))
+        reference_dbfs = MASTER_REFERENCE_DBFS if target == MASTER else STEM_REFERENCE_DBFS
+        processors.append(
+            Compression(settings.compression, sample_rate_hz, channels, reference_dbfs)
+        )
     if settings.gain_db:
         processors.append(Gain(settings.gain_db, channels))
     if settings.pan:

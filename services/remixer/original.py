@@ -26,10 +26,10 @@ def read_properties(store: BlobStore, sha256: str) -> AudioProperties:
         UndecodableAudioError: it is damaged, or has more than two channels.
     """
     key = f"properties/{sha256}"
-    document = store.read_record(key)
-    if document is not None and store.find(sha256) is not None:
-        return AudioProperties(**json.loads(document))
     with store.open(sha256) as file:
+        document = store.read_record(key)
+        if document is not None:
+            return AudioProperties(**json.loads(document))
         properties = probe(file)
     if properties.channels > _MAX_CHANNELS:
         raise UndecodableAudioError(

@@ -12,8 +12,11 @@ from mixdown.mix import Compression as Level
 from services.remixer.effects.processor import FixedBlocks, silence
 from services.runtime.audio_reader import Samples
 
-REFERENCE_DBFS = -18.0
-"""The level that passes unchanged: louder parts get quieter, quieter parts louder."""
+STEM_REFERENCE_DBFS = -16.0
+"""The level of a stem that passes unchanged: louder parts get quieter, quieter parts louder."""
+
+MASTER_REFERENCE_DBFS = -12.0
+"""The same for a whole mix, which is louder than its stems."""
 
 _BLOCK_FRAMES = 4096
 
@@ -34,10 +37,9 @@ class Preset:
     attack_ms: float
     release_ms: float
 
-    @property
-    def make_up_db(self) -> float:
-        """Gain after compression, such that a steady `REFERENCE_DBFS` comes out as it went in."""
-        return (REFERENCE_DBFS - self.threshold_dbfs) * (1.0 - 1.0 / self.ratio)
+    def make_up_db(self, reference_dbfs: float) -> float:
+        """Returns the gain after compression that lets a steady `reference_dbfs` out as it is."""
+        return (reference_dbfs - self.threshold_dbfs) * (1.0 - 1.0 / self.ratio)
 
 
 PRESETS: Mapping[Level, Preset] = {
@@ -57,14 +59,21 @@ class Compression:
         level: "low", "medium" or "high".
         sample_rate_hz: Sampling rate.
         channels: Number of channels.
+        reference_dbfs: The level that passes unchanged, so that the loudness of usual music stays.
     """
 
     tail_frames = 0
 
-    def __init__(self, level: Level, sample_rate_hz: int, channels: int) -> None:
+    def __init__(
+        self,
+        level: Level,
+        sample_rate_hz: int,
+        channels: int,
+        reference_dbfs: float = STEM_REFERENCE_DBFS,
+    ) -> None:
         preset = PRESETS[level]
         self._rate_hz = sample_rate_hz
-        self._make_up = np.float32(10.0 ** (preset.make_up_db / 20.0))
+        self._make_up = np.float32(10.0 ** (preset.make_up_db(reference_dbfs) / 20.0))
         self._compressor = Compressor(
             threshold_db=preset.threshold_dbfs,
             ratio=preset.ratio,

@@ -34,6 +34,7 @@ from services.runtime.server import Server
 
 STEMS = ("bass", "drums", "other", "vocals")
 RATE_HZ = 44_100
+MIX_ONLY = (Output("mix"),)
 
 
 class QueueFullError(MixdownError):
@@ -155,7 +156,7 @@ class Remixer:
             writer.write(data)
             return writer.commit()
 
-    def call(self, track: Blob, mix: Mix | None = None, outputs=(Output("mix"),), **fields):
+    def call(self, track: Blob, mix: Mix | None = None, outputs=MIX_ONLY, **fields):
         encoding = fields.pop("encoding", audio_pb2.ENCODING_UNSPECIFIED)
         bitrate_kbps = fields.pop("bitrate_kbps", 0)
         return self.stub.Render(

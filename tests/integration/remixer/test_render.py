@@ -240,9 +240,11 @@ async def test_every_encoding_can_be_rendered_and_decoded(remixer, song, encodin
     started = rendered.started["mix"]
     samples = rendered.samples("mix")
     assert samples.shape[0] == 2
-    # A fragmented MP4 cannot tell where its last block of 1024 frames ends.
+    # A fragmented MP4 cannot tell where its last block ends, and FFmpeg reads Vorbis to the end of
+    # a block.
+    loose = {audio_pb2.ENCODING_M4A_AAC, audio_pb2.ENCODING_OGG_VORBIS}
     extra = samples.shape[1] - started.frames
-    assert 0 <= extra < (1024 if encoding == audio_pb2.ENCODING_M4A_AAC else 1)
+    assert 0 <= extra < (1024 if encoding in loose else 1)
     assert started.format.encoding == encoding
 
 
@@ -379,7 +381,7 @@ async def test_stems_that_end_early_are_silent_to_the_end(remixer, song, separat
 
 async def test_one_frame_can_be_rendered(remixer, separator):
     original = np.array([[0.25], [-0.5]], np.float32)
-    separator.stems = {stem: original / 4 for stem in STEMS}
+    separator.stems = dict.fromkeys(STEMS, original / 4)
     track = remixer.put(encode(original, Encoding.WAV_FLOAT32))
     mix = Mix().change("vocals", pitch_semitones=3.0).change("drums", compression="low")
     rendered = await remixer.render(track, mix.change("bass", muted=True))

@@ -1,0 +1,113 @@
+"""The graph adds up what it should, whatever the blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mixdown.mix import MASTER, EqBand, Mix, Output, TargetSettings
+from services.remixer.chain import build_chain
+from services.remixer.frame_queue import FrameQueue
+from services.remixer.graph import Graph
+
+from .conftest import RATE_HZ, noise, run
+
+FRAMES = 8000
+ORIGINAL = noise(FRAMES, seed=1)
+STEMS = {name: noise(FRAMES, seed=seed) for seed, name in enumerate(("bass", "drums", "vocals"), 2)}
+OUTPUTS = (
+    Output("mix"),
+    Output("stem", ("vocals",)),
+    Output("stem", ("drums",)),
+    Output("without", ("vocals", "bass")),
+)
+
+
+def render(mix: Mix, outputs=OUTPUTS, cuts=()) -> dict[str, np.ndarray]:
+    graph = Graph(mix, outputs, RATE_HZ, 2)
+    parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
+    start = 0
+    for length in (*cuts, FRAMES):
+        stop = min(start + length, FRAMES)
+        ready = graph.push(
+            ORIGINAL[:, start:stop], {name: s[:, start:stop] for name, s in STEMS.items()}
+        )
+        start = stop
+        for name, block in ready.items():
+            parts[name].append(block)
+    for name, block in graph.finish().items():
+        parts[name].append(block)
+    return {name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}
+
+
+MIX = Mix(
+    {
+        "vocals": TargetSettings(gain_db=3.0, reverb=0.1),
+        "drums": TargetSettings(pitch_semitones=-2.0, compression="low"),
+        "bass": TargetSettings(muted=True),
+        MASTER: TargetSettings(eq=(EqBand("peak", 1000, 3.0),), reverb=0.05),
+    }
+)
+
+
+def test_a_neutral_mix_is_the_original_bit_for_bit():
+    assert np.array_equal(render(Mix(), [Output("mix")])["mix"], ORIGINAL)
+
+
+def test_a_mix_is_the_original_plus_processed_minus_stem_through_the_master_chain():
+    rendered = render(MIX)["mix"]
+    tail = build_chain("vocals", MIX["vocals"], RATE_HZ, 2).tail_frames
+    total = np.pad(ORIGINAL.astype(np.float64), ((0, 0), (0, tail)))
+    for stem, samples in STEMS.items():
+        processed = run(build_chain(stem, MIX[stem], RATE_HZ, 2), samples)
+        total[:, : processed.shape[1]] += processed
+        total[:, :FRAMES] -= samples
+    expected = run(build_chain(MASTER, MIX[MASTER], RATE_HZ, 2), total.astype(np.float32))
+    assert rendered.shape == expected.shape
+    assert np.abs(rendered - expected).max() < 1e-6
+
+
+def test_a_stem_output_is_the_stem_through_its_own_chain():
+    rendered = render(MIX)
+    for stem in ("vocals", "drums"):
+        expected = run(build_chain(stem, MIX[stem], RATE_HZ, 2), STEMS[stem])
+        assert np.array_equal(rendered[stem], expected)
+
+
+def test_without_is_the_original_minus_the_stems_as_they_are():
+    expected = ORIGINAL - STEMS["bass"] - STEMS["vocals"]
+    assert np.array_equal(render(MIX)["without-vocals-bass"], expected)
+
+
+def test_a_muted_stem_is_gone_to_the_last_bit_of_the_sum():
+    rendered = render(Mix().change("bass", muted=True), [Output("mix")])["mix"]
+    assert np.abs(rendered + STEMS["bass"] - ORIGINAL).max() < 1e-7
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 2500), max_size=10))
+def test_the_same_streams_give_the_same_bits_however_they_are_cut(cuts):
+    whole = render(MIX)
+    cut = render(MIX, cuts=cuts)
+    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+
+
+@given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
+def test_a_queue_gives_frames_in_the_order_they_came(pushes, pops):
+    frames = np.arange(sum(pushes), dtype=np.float32)[None, :]
+    queue = FrameQueue(1)
+    start = 0
+    for length in pushes:
+        queue.push(frames[:, start : start + length])
+        start += length
+    taken = []
+    for length in pops:
+        if length > queue.frames:
+            with pytest.raises(ValueError, match="frames were wanted"):
+                queue.pop(length)
+            continue
+        taken.append(queue.pop(length))
+    taken.append(queue.pop(queue.frames))
+    assert np.array_equal(np.concatenate(taken, axis=1), frames)

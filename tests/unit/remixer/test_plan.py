@@ -1,0 +1,115 @@
+"""What a render needs is known before it begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from mixdown.mix import EqBand, Mix, Output
+from services.remixer import plan
+from services.remixer.errors import NoOutputsError
+from services.remixer.plan import RenderRequest
+from services.runtime.audio_formats import Encoding
+from services.runtime.audio_reader import AudioProperties
+from services.runtime.blobs import Blob
+
+TRACK = Blob("a" * 64, 1000)
+WAV = AudioProperties(44_100, 2, 100_000, "int16", "wav", "pcm_s16le")
+MIX_ONLY = (Output("mix"),)
+
+
+def request(mix: Mix | None = None, outputs=MIX_ONLY, **fields) -> RenderRequest:
+    return RenderRequest(TRACK, mix or Mix(), tuple(outputs), **fields)
+
+
+def key(mix: Mix, output: Output, properties=WAV, model="four", **fields) -> str:
+    asked = request(mix, [output], **fields)
+    heard = plan.audible_mix(mix, properties.channels)
+    return plan.plan_output(asked, heard, output, properties, model).key
+
+
+def test_a_render_without_outputs_or_with_repeated_ones_is_refused():
+    with pytest.raises(NoOutputsError):
+        request(outputs=[])
+    with pytest.raises(NoOutputsError):
+        request(outputs=[Output("mix"), Output("mix")])
+
+
+@pytest.mark.parametrize(
+    ("mix", "outputs", "stems"),
+    [
+        (Mix(), [Output("mix")], ()),
+        (Mix().change("mix", gain_db=3.0), [Output("mix")], ()),
+        (Mix().change("vocals", gain_db=3.0), [Output("mix")], ("vocals",)),
+        (Mix().change("vocals", gain_db=3.0), [Output("stem", ("drums",))], ("drums",)),
+        (Mix().change("vocals", gain_db=3.0), [Output("without", ("bass",))], ("bass",)),
+        (
+            Mix().change("vocals", gain_db=3.0).change("bass", muted=True),
+            [Output("mix"), Output("stem", ("other",))],
+            ("bass", "other", "vocals"),
+        ),
+        # What cannot be heard needs nothing.
+        (Mix().change("vocals", eq=(EqBand("peak", 1000, 0.0),)), [Output("mix")], ()),
+        (Mix().change("vocals", gain_db=3.0).change("mix", muted=True), [Output("mix")], ()),
+    ],
+)
+def test_only_the_stems_that_matter_are_needed(mix, outputs, stems):
+    assert plan.needed_stems(plan.audible_mix(mix, 2), outputs) == stems
+
+
+def test_a_pan_needs_no_stem_of_a_mono_track():
+    mix = Mix().change("vocals", pan=0.5)
+    assert plan.needed_stems(plan.audible_mix(mix, 1), MIX_ONLY) == ()
+    assert plan.needed_stems(plan.audible_mix(mix, 2), MIX_ONLY) == ("vocals",)
+
+
+@pytest.mark.parametrize(
+    ("container", "sample_format", "encoding"),
+    [
+        ("wav", "int16", Encoding.WAV_PCM16),
+        ("wav", "int24", Encoding.WAV_PCM24),
+        ("aiff", "int24", Encoding.WAV_PCM24),
+        ("wav", "int32", Encoding.WAV_FLOAT32),
+        ("wav", "float32", Encoding.WAV_FLOAT32),
+        ("flac", "int16", Encoding.FLAC24),
+        ("mp3", None, Encoding.FLAC24),
+        ("mov,mp4,m4a,3gp,3g2,mj2", None, Encoding.FLAC24),
+    ],
+)
+def test_the_default_encoding_is_lossless_and_fits_the_original(container, sample_format, encoding):
+    properties = AudioProperties(44_100, 2, 1, sample_format, container, "x")
+    assert plan.default_encoding(properties) == encoding
+
+
+def test_a_key_names_what_an_output_depends_on_and_nothing_else():
+    vocals, without = Output("stem", ("vocals",)), Output("without", ("vocals",))
+    louder = Mix().change("vocals", gain_db=3.0)
+    both = louder.change("drums", muted=True)
+    assert key(louder, vocals) == key(both, vocals)
+    assert key(Mix(), without) == key(both, without)
+    assert key(louder, Output("mix")) != key(both, Output("mix"))
+    assert key(louder, vocals) != key(Mix(), vocals)
+    assert key(louder, vocals, model="four") != key(louder, vocals, model="six")
+    assert key(Mix(), Output("mix"), model="") == key(Mix(), Output("mix"), model="six")
+    assert key(Mix(), vocals, encoding=Encoding.MP3) != key(Mix(), vocals)
+    assert key(Mix(), vocals, encoding=Encoding.MP3) == key(
+        Mix(), vocals, encoding=Encoding.MP3, bitrate_kbps=256
+    )
+    assert key(Mix(), Output("without", ("bass", "drums"))) == key(
+        Mix(), Output("without", ("drums", "bass"))
+    )
+
+
+def test_tails_of_stems_and_of_the_mix_follow_one_another():
+    stem = Mix().change("vocals", reverb=0.5)
+    both = stem.change("mix", reverb=0.2)
+    tail = plan.output_tail_frames(stem, Output("mix"), 44_100)
+    master = plan.output_tail_frames(Mix().change("mix", reverb=0.2), Output("mix"), 44_100)
+    assert plan.output_tail_frames(both, Output("mix"), 44_100) == tail + master
+    assert plan.output_tail_frames(both, Output("stem", ("vocals",)), 44_100) == tail
+    assert plan.output_tail_frames(both, Output("without", ("vocals",)), 44_100) == 0
+
+
+def test_a_rate_that_an_encoding_does_not_know_is_planned_with_its_length():
+    properties = AudioProperties(96_000, 2, 96_001, "int24", "wav", "pcm_s24le")
+    planned = plan.plan_output(request(encoding=Encoding.MP3), Mix(), Output("mix"), properties, "")
+    assert (planned.sample_rate_hz, planned.frames, planned.file_frames) == (48_000, 96_001, 48_001)
