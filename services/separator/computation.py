@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,10 @@ import structlog
 
 from services.runtime.blobs import BlobStore
 from services.separator.admission import Admission
+from services.separator.collector import Collector
 from services.separator.engines import Engine
-from services.separator.overlap_add import OverlapAdd, StemSamples
 from services.separator.scheduler import Result, Scheduler
-from services.separator.segments import Plan, Segment, plan_segments, shift_offsets
+from services.separator.segments import Plan, plan_segments, shift_offsets
 from services.separator.spool import Spool
 from services.separator.stem_store import (
     SAMPLE_BYTES,
@@ -29,7 +30,6 @@ from services.separator.stem_store import (
     StemStore,
     StemWriter,
     StoredStem,
-    interleave,
 )
 from services.separator.track import Levels, SegmentCutter, TrackReader, measure_levels
 from services.separator.worker_thread import in_thread
@@ -116,6 +116,10 @@ class Computation:
         """Whether all is in the store."""
         return self._task.done()
 
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Has `call` called when the work ends, however it does."""
+        self._task.add_done_callback(lambda _: call())
+
     def join(self) -> None:
         """Adds a reader, who must `leave`."""
         self._readers += 1
@@ -162,14 +166,10 @@ class Computation:
             self.position = None
             levels = await self._measure()
             self.frames = levels.frames
-            self._spool = await in_thread(
-                Spool,
-                self._rooms.spool_folder,
-                self.stems,
-                self.engine.model.channels * SAMPLE_BYTES,
-            )
+            frame_bytes = self.engine.model.channels * SAMPLE_BYTES
+            self._spool = Spool(self._rooms.spool_folder, self.stems, frame_bytes)
             self._tell()
-            await self._separate(levels)
+            await self._separate(levels, self._spool)
             self._report()
 
     async def _measure(self) -> Levels:
@@ -193,7 +193,7 @@ class Computation:
             self._rooms.blobs.open(self.recipe.track_sha256), model.sample_rate_hz, model.channels
         )
 
-    async def _separate(self, levels: Levels) -> None:
+    async def _separate(self, levels: Levels, spool: Spool) -> None:
         model = self.engine.model
         shifts = shift_offsets(self.recipe.track_sha256, self.recipe.shifts, model.sample_rate_hz)
         plan = plan_segments(
@@ -207,7 +207,7 @@ class Computation:
         try:
             for stem in self.stems:
                 writers[stem] = await in_thread(self._rooms.stems.write)
-            collector = _Collector(self, levels, writers)
+            collector = Collector(model, self.stems, levels, spool, writers)
             await self._feed(plan, SegmentCutter(track, levels), collector)
             await in_thread(self._keep, writers)
         finally:
@@ -215,7 +215,7 @@ class Computation:
             for writer in writers.values():
                 await in_thread(writer.discard)
 
-    async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: _Collector) -> None:
+    async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: Collector) -> None:
         """Keeps a few segments ahead of the device, and collects what it gives, in order."""
         # One batch on the device, one waiting for it.
         ahead = 2 * self.engine.backend.max_batch
@@ -237,9 +237,7 @@ class Computation:
             for _, result in under_way:
                 result.cancel()
 
-    async def _collect(
-        self, plan: Plan, collector: _Collector, number: int, result: Result
-    ) -> None:
+    async def _collect(self, plan: Plan, collector: Collector, number: int, result: Result) -> None:
         output = await result
         until = plan.final_until[number]
         await in_thread(collector.collect, plan.segments[number], output, until)
@@ -280,36 +278,6 @@ class Computation:
         )
 
 
-class _Collector:
-    """Puts segments together and writes what is final to the spool and the store."""
-
-    def __init__(
-        self, computation: Computation, levels: Levels, writers: dict[str, StemWriter]
-    ) -> None:
-        model = computation.engine.model
-        self._kept = [model.stems.index(stem) for stem in computation.stems]
-        self._shares = [[member.shares[stem] for stem in self._kept] for member in model.members]
-        self._sums = OverlapAdd(len(self._kept), model.channels, levels.frames)
-        self._levels = levels
-        self._writers = writers
-        assert computation._spool is not None
-        self._spool = computation._spool
-
-    def collect(self, segment: Segment, output: StemSamples, until: int) -> None:
-        """Adds the output of a segment and writes all frames before `until`."""
-        kept = output if len(self._kept) == len(output) else output[self._kept]
-        self._sums.add(segment, kept, self._shares[segment.member])
-        final = self._sums.take(until)
-        if not final.shape[-1]:
-            return
-        final *= self._levels.deviation
-        final += self._levels.mean
-        for samples, (stem, writer) in zip(final, self._writers.items(), strict=True):
-            interleaved = interleave(samples)
-            self._spool.append(stem, interleaved)
-            writer.write(interleaved)
-
-
 class Computations:
     """Those under way, so that equal requests share one."""
 
@@ -331,7 +299,7 @@ class Computations:
             self._rooms.admission.check(retry_after_seconds=self._shortest_eta_seconds())
             computation = Computation(recipe, engine, members, self._rooms)
             self._under_way[key] = computation
-            computation._task.add_done_callback(lambda _: self._forget(key, computation))
+            computation.on_end(lambda: self._forget(key, computation))
         computation.join()
         return computation
 

@@ -49,6 +49,11 @@ class OverlapAdd:
             if share:
                 target[stem] += kept[stem] * (gains * np.float32(share))
 
+    @property
+    def held_frames(self) -> int:
+        """Frames that it holds now."""
+        return self._sums.shape[-1]
+
     def take(self, until: int) -> StemSamples:
         """Returns the frames from where the last call ended up to `until`, and forgets them."""
         count = until - self._first

@@ -62,6 +62,8 @@ def _target_of(node: str) -> tuple[str, str]:
     if node == "/Expand":
         return FREQUENCY_EMBEDDING, "embedding"
     *scopes, operation = node.strip("/").split("/")
+    if not scopes:
+        raise DamagedWeightsError(f"The ONNX file does not tell what {node} belongs to.")
     # Members of nn.Sequential carry their whole path again: "layers.1/layers.1.4".
     module = ".".join(
         scope

@@ -1,0 +1,165 @@
+"""What comes out segment by segment is what `demucs.apply.apply_model` gives for the whole."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from demucs.apply import BagOfModels, apply_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from services.runtime.audio_reader import Samples
+from services.separator.models import describe_model
+from services.separator.overlap_add import OverlapAdd
+from services.separator.segments import plan_segments
+from services.separator.track import SegmentCutter, TrackReader, measure_levels
+from tests.separator_models import RATE_HZ, music, snr_db, tiny_htdemucs
+
+RATE = 1_000
+
+
+class Sensitive(nn.Module):
+    """Gives other samples for every position, neighbour and length, in two stems."""
+
+    def __init__(self, segment_frames: int, fixed_length: bool, seed: int = 0) -> None:
+        super().__init__()
+        self.samplerate = RATE
+        self.audio_channels = 2
+        self.sources = ["one", "two"]
+        self.segment = segment_frames / RATE
+        self.phase = nn.Parameter(torch.tensor(float(seed)))
+        if fixed_length:
+            self.valid_length = lambda length: segment_frames
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        frames = mix.shape[-1]
+        place = torch.arange(frames) / frames
+        blurred = torch.cumsum(mix, dim=-1) / torch.arange(1, frames + 1)
+        one = mix * (1 + place + self.phase)
+        two = blurred * torch.cos(7 * place + self.phase) + mix.std()
+        return torch.stack([one, two], dim=1)
+
+
+def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
+    layout = "stereo" if samples.shape[0] == 2 else "mono"
+    with av.open(str(path), "w", format="wav") as container:
+        stream = container.add_stream("pcm_f32le", rate=rate_hz, layout=layout)
+        interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+        frame.sample_rate = rate_hz
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def separate(
+    path: Path,
+    network: nn.Module,
+    overlap: float,
+    members: Sequence[int] | None = None,
+    shifts: Sequence[int] = (0,),
+) -> tuple[Samples, int]:
+    """Separates a file segment by segment; also returns the most frames that were held."""
+    model = describe_model("test", network)
+    with TrackReader(path.open("rb"), model.sample_rate_hz, model.channels) as track:
+        levels = measure_levels(track)
+    numbers = range(len(model.members)) if members is None else members
+    plan = plan_segments(
+        [(number, model.members[number]) for number in numbers], levels.frames, overlap, shifts
+    )
+    sums = OverlapAdd(len(model.stems), model.channels, levels.frames)
+    parts, held = [], 0
+    with TrackReader(path.open("rb"), model.sample_rate_hz, model.channels) as track:
+        cutter = SegmentCutter(track, levels)
+        for segment, needed, until in zip(
+            plan.segments, plan.needed_from, plan.final_until, strict=True
+        ):
+            mix = cutter.cut(segment.input_start, segment.input_frames, needed)
+            member = model.members[segment.member]
+            with torch.inference_mode():
+                output = member.network(torch.from_numpy(mix)[None])[0].numpy()
+            sums.add(segment, output, member.shares)
+            held = max(held, sums.held_frames)
+            parts.append(sums.take(until))
+    return np.concatenate(parts, axis=-1) * levels.deviation + levels.mean, held
+
+
+def stock(samples: Samples, network: nn.Module, overlap: float, shifts: int = 0) -> Samples:
+    """What the library gives, normalised as its own command does."""
+    wav = torch.from_numpy(samples)
+    ref = wav.mean(0)
+    mean, deviation = ref.mean(), ref.std() + 1e-8
+    with torch.inference_mode():
+        out = apply_model(
+            network, ((wav - mean) / deviation)[None], shifts=shifts, overlap=overlap, split=True
+        )
+    result: Samples = (out[0] * deviation + mean).numpy()
+    return result
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    frames=st.integers(2, 700),
+    segment=st.integers(4, 260),
+    overlap=st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.7]),
+    fixed=st.booleans(),
+)
+def test_any_length_cut_in_any_way_gives_what_the_library_gives(
+    tmp_path_factory: pytest.TempPathFactory, frames: int, segment: int, overlap: float, fixed: bool
+) -> None:
+    samples = music(frames / RATE, RATE, seed=frames)
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    write_wav(path, samples, RATE)
+    network = Sensitive(segment, fixed)
+    output, held = separate(path, network, overlap)
+    assert output.shape == (2, 2, frames)
+    assert snr_db(stock(samples, network, overlap), output) > 100
+    assert held <= segment
+
+
+def test_a_real_transformer_gives_what_the_library_gives(tmp_path: Path) -> None:
+    samples = music(2.3)
+    write_wav(tmp_path / "song.wav", samples, RATE_HZ)
+    network = tiny_htdemucs()
+    output, _ = separate(tmp_path / "song.wav", network, 0.25)
+    assert snr_db(stock(samples, network, 0.25), output) > 100
+
+
+def test_a_bag_is_averaged_with_its_weights(tmp_path: Path) -> None:
+    samples = music(1.0, RATE)
+    write_wav(tmp_path / "song.wav", samples, RATE)
+    networks = [Sensitive(100, True, seed=1), Sensitive(170, False, seed=2)]
+    bag = BagOfModels(networks, [[1.0, 0.25], [3.0, 0.75]])  # type: ignore[arg-type]
+    output, _ = separate(tmp_path / "song.wav", bag, 0.25)
+    assert snr_db(stock(samples, bag, 0.25), output) > 100
+
+
+def test_one_hot_weights_need_only_the_member_of_the_stem(tmp_path: Path) -> None:
+    samples = music(1.0, RATE)
+    write_wav(tmp_path / "song.wav", samples, RATE)
+    networks = [Sensitive(100, True, seed=1), Sensitive(100, True, seed=2)]
+    bag = BagOfModels(networks, [[1.0, 0.0], [0.0, 1.0]])  # type: ignore[arg-type]
+    model = describe_model("test", bag)
+    assert model.members_for(["two"]) == (1,)
+    output, _ = separate(tmp_path / "song.wav", bag, 0.25, members=model.members_for(["two"]))
+    assert snr_db(stock(samples, bag, 0.25)[1], output[1]) > 100
+
+
+def test_shifts_give_what_the_library_gives_for_the_same_draws(tmp_path: Path) -> None:
+    samples = music(2.0, RATE)
+    write_wav(tmp_path / "song.wav", samples, RATE)
+    network = Sensitive(300, True)
+    random.seed(5)
+    draws = [random.randint(0, RATE // 2) for _ in range(3)]
+    random.seed(5)
+    expected = stock(samples, network, 0.25, shifts=3)
+    output, _ = separate(
+        tmp_path / "song.wav", network, 0.25, shifts=[RATE // 2 - draw for draw in draws]
+    )
+    assert snr_db(expected, output) > 100
