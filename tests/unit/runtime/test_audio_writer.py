@@ -80,11 +80,11 @@ def test_lossy_files_sound_alike_and_have_the_same_length(encoding, rate_hz, cha
     samples = sweep(file_rate_hz, channels)
     back, properties = read(write(file, file_rate_hz, samples))
     # A fragmented MP4 cannot tell where its last block ends. A Vorbis file can (see the next test),
-    # but FFmpeg reads on to the end of a block.
+    # but FFmpeg ends it on a block, a little earlier or later.
     slack = 1024 if encoding in {Encoding.M4A_AAC, Encoding.OGG_VORBIS} else 0
-    frames = samples.shape[1]
-    assert frames <= back.shape[1] <= frames + slack
-    error = (back[:, :frames] - samples)[:, 2000:-2000]
+    assert abs(back.shape[1] - samples.shape[1]) <= slack
+    frames = min(back.shape[1], samples.shape[1])
+    error = (back[:, :frames] - samples[:, :frames])[:, 2000:-2000]
     assert 20 * np.log10(error.std() / samples.std()) < -20
     assert properties.sample_rate_hz == file_rate_hz
     assert properties.channels == channels
