@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
 from demucs.htdemucs import HTDemucs
@@ -83,3 +84,15 @@ def snr_db(expected: Samples, output: Samples) -> float:
     error = float(np.square((expected - output).astype(np.float64)).sum())
     signal = float(np.square(expected, dtype=np.float64).sum())
     return 10 * np.log10(signal / error) if error else float("inf")
+
+
+def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
+    """Writes a WAV file of 32-bit floats."""
+    layout = "stereo" if samples.shape[0] == 2 else "mono"
+    with av.open(str(path), "w", format="wav") as container:
+        stream = container.add_stream("pcm_f32le", rate=rate_hz, layout=layout)
+        interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
+        frame.sample_rate = rate_hz
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -20,7 +19,7 @@ from services.separator.models import describe_model
 from services.separator.overlap_add import OverlapAdd
 from services.separator.segments import plan_segments
 from services.separator.track import SegmentCutter, TrackReader, measure_levels
-from tests.separator_models import RATE_HZ, music, snr_db, tiny_htdemucs
+from tests.separator_models import RATE_HZ, music, snr_db, tiny_htdemucs, write_wav
 
 RATE = 1_000
 
@@ -45,17 +44,6 @@ class Sensitive(nn.Module):
         one = mix * (1 + place + self.phase)
         two = blurred * torch.cos(7 * place + self.phase) + mix.std()
         return torch.stack([one, two], dim=1)
-
-
-def write_wav(path: Path, samples: Samples, rate_hz: int) -> None:
-    layout = "stereo" if samples.shape[0] == 2 else "mono"
-    with av.open(str(path), "w", format="wav") as container:
-        stream = container.add_stream("pcm_f32le", rate=rate_hz, layout=layout)
-        interleaved = np.ascontiguousarray(samples.T.reshape(1, -1))
-        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
-        frame.sample_rate = rate_hz
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def separate(

@@ -1,0 +1,149 @@
+"""The scheduler: fair, in order, in batches, and hard to kill."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from services.separator.backends.backend import DeviceMemoryError
+from services.separator.errors import OutOfDeviceMemoryError
+from services.separator.scheduler import Result, Scheduler
+
+Array = npt.NDArray[np.float32]
+
+
+class Device:
+    """A backend that adds 1, remembers its batches, and has room for `memory` segments."""
+
+    name = "device"
+
+    def __init__(self, max_batch: int = 1, memory: int = 100) -> None:
+        self.max_batch = max_batch
+        self.batches: list[list[float]] = []
+        self.broken = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self._memory = memory
+
+    def run(self, member: int, batch: Array) -> Array:
+        assert self.gate.wait(10)
+        if len(batch) > self._memory:
+            raise DeviceMemoryError("full")
+        if self.broken:
+            raise RuntimeError("broken")
+        self.batches.append([float(segment[0, 0]) for segment in batch])
+        return batch[:, None] + 1
+
+    def close(self) -> None: ...
+
+
+def segment(value: float, frames: int = 4) -> Array:
+    return np.full((2, frames), value, np.float32)
+
+
+@pytest.fixture
+async def scheduler() -> AsyncIterator[Scheduler]:
+    scheduler = Scheduler()
+    yield scheduler
+    await scheduler.close()
+
+
+async def submit_held(
+    scheduler: Scheduler, device: Device, work: list[tuple[str, float]]
+) -> list[Result]:
+    """Submits all of `work` while the device is busy with a first segment, −1."""
+    device.gate.clear()
+    first = scheduler.submit("first", device, 0, segment(-1))
+    await asyncio.sleep(0.01)
+    results = [scheduler.submit(track, device, 0, segment(value)) for track, value in work]
+    device.gate.set()
+    await first
+    return results
+
+
+async def test_every_segment_gets_its_own_result(scheduler: Scheduler) -> None:
+    device = Device(max_batch=4)
+    results = [scheduler.submit("a", device, 0, segment(value)) for value in range(10)]
+    outputs = await asyncio.gather(*results)
+    assert [float(output[0, 0, 0]) for output in outputs] == list(range(1, 11))
+    assert outputs[0].shape == (1, 2, 4)
+    assert scheduler.statistics.segments == 10
+
+
+async def test_a_short_track_does_not_wait_for_a_long_one(scheduler: Scheduler) -> None:
+    device = Device()
+    long = [("long", float(value)) for value in range(100)]
+    results = await submit_held(scheduler, device, [*long, ("short", 500.0), ("short", 501.0)])
+    await asyncio.gather(*results)
+    order = [values[0] for values in device.batches]
+    assert order.index(501.0) <= 5
+    assert [value for value in order if 0 <= value < 100] == list(range(100))
+
+
+async def test_a_batch_takes_of_every_track(scheduler: Scheduler) -> None:
+    device = Device(max_batch=4)
+    work = [
+        (track, float(start + step)) for start, track in ((0, "a"), (10, "b")) for step in range(4)
+    ]
+    await asyncio.gather(*await submit_held(scheduler, device, work))
+    assert [sorted(batch) for batch in device.batches[1:]] == [[0, 1, 10, 11], [2, 3, 12, 13]]
+
+
+async def test_a_lone_track_fills_the_batch(scheduler: Scheduler) -> None:
+    device = Device(max_batch=4)
+    results = await submit_held(scheduler, device, [("a", float(value)) for value in range(8)])
+    await asyncio.gather(*results)
+    assert device.batches[1:] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+async def test_segments_of_other_lengths_are_not_mixed(scheduler: Scheduler) -> None:
+    device = Device(max_batch=4)
+    results = [scheduler.submit("a", device, 0, segment(1, frames)) for frames in (4, 4, 5, 5)]
+    outputs = await asyncio.gather(*results)
+    assert [output.shape[-1] for output in outputs] == [4, 4, 5, 5]
+
+
+async def test_a_cancelled_segment_never_reaches_the_device(scheduler: Scheduler) -> None:
+    device = Device()
+    results = await submit_held(scheduler, device, [("a", 1.0), ("a", 2.0), ("b", 3.0)])
+    results[0].cancel()
+    results[1].cancel()
+    await results[2]
+    assert device.batches == [[-1], [3]]
+    assert scheduler.waiting_segments == 0
+
+
+async def test_out_of_memory_halves_the_batch_and_goes_on(scheduler: Scheduler) -> None:
+    device = Device(max_batch=8, memory=3)
+    results = await submit_held(scheduler, device, [("a", float(value)) for value in range(16)])
+    outputs = await asyncio.gather(*results)
+    assert [float(output[0, 0, 0]) for output in outputs] == list(range(1, 17))
+    assert max(len(batch) for batch in device.batches) == 2
+    assert [value for batch in device.batches[1:] for value in batch] == list(range(16))
+
+
+async def test_a_segment_that_never_fits_is_told_so_and_others_go_on(scheduler: Scheduler) -> None:
+    with pytest.raises(OutOfDeviceMemoryError):
+        await scheduler.submit("a", Device(memory=0), 0, segment(1))
+    assert float((await scheduler.submit("b", Device(), 0, segment(1)))[0, 0, 0]) == 2
+
+
+async def test_a_backend_that_breaks_fails_its_work_only(scheduler: Scheduler) -> None:
+    device = Device()
+    device.broken = True
+    with pytest.raises(RuntimeError, match="broken"):
+        await scheduler.submit("a", device, 0, segment(1))
+    device.broken = False
+    assert float((await scheduler.submit("b", device, 0, segment(1)))[0, 0, 0]) == 2
+
+
+async def test_closing_cancels_what_waits() -> None:
+    scheduler, device = Scheduler(), Device()
+    results = await submit_held(scheduler, device, [("a", float(value)) for value in range(50)])
+    await scheduler.close()
+    assert any(result.cancelled() for result in results)
