@@ -35,7 +35,7 @@ def create_session(
         InvalidNameError: the name for people is not one.
         RequestIdConflictError: the request id was used for another track or model.
     """
-    track = track_row(transaction, user_id, track_id)
+    track = track_row(transaction, user_id, track_id, lock=True)
     session_id = new_id()
     transaction.insert_if_absent(
         SessionRow,

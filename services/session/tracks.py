@@ -119,7 +119,7 @@ def delete_track(transaction: Transaction, *, user_id: str, track_id: str) -> tu
     Raises:
         TrackNotFoundError: there is no such track.
     """
-    row = track_row(transaction, user_id, track_id)
+    row = track_row(transaction, user_id, track_id, lock=True)
     # Sessions are the locks of their turns: first wait for whoever writes there.
     sessions = select(SessionRow.session_id).where(col(SessionRow.track_id) == track_id)
     transaction.rows.exec(sessions.order_by(col(SessionRow.session_id)).with_for_update()).all()
@@ -154,10 +154,21 @@ def unreferenced(transaction: Transaction, blobs: Iterable[Blob]) -> tuple[Blob,
     return tuple(by_sha256[sha256] for sha256 in sorted(by_sha256))
 
 
-def track_row(transaction: Transaction, user_id: str, track_id: str) -> TrackRow:
-    """Returns the row of a user's track. Raises TrackNotFoundError."""
+def track_row(
+    transaction: Transaction, user_id: str, track_id: str, *, lock: bool = False
+) -> TrackRow:
+    """Returns the row of a user's track, locked until the transaction ends where `lock` is said.
+
+    Raises:
+        TrackNotFoundError: there is no such track.
+    """
     row = transaction.rows.get(TrackRow, track_id)
-    if row is None or row.user_id != user_id:
+    if row is None or row.user_id != user_id:  # nobody waits for what is not theirs
+        raise TrackNotFoundError(track_id)
+    if not lock:
+        return row
+    row = transaction.rows.get(TrackRow, track_id, with_for_update=True, populate_existing=True)
+    if row is None:  # deleted while we waited
         raise TrackNotFoundError(track_id)
     return row
 
