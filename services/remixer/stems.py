@@ -104,6 +104,7 @@ class Separator:
         )
         frames = dict.fromkeys(stems, 0)
         channels = 0
+        is_finished = False
         try:
             async for message in call:
                 match message.WhichOneof("event"):
@@ -120,11 +121,12 @@ class Separator:
                         block = _block(message.audio, channels, frames)
                         frames[block.stem] += block.samples.shape[1]
                         yield block
-                    case "finished":
-                        return
-            raise StemsLostError("The stream of the stems ended too early. Please try again.")
+                    case "finished":  # the status is still to come
+                        is_finished = True
+            if not is_finished:
+                raise StemsLostError("The stream of the stems ended too early. Please try again.")
         finally:
-            call.cancel()
+            call.cancel()  # does nothing to a call that has ended
 
 
 def _block(audio: separator_pb2.StemAudio, channels: int, frames: dict[str, int]) -> StemBlock:

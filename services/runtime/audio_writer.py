@@ -4,7 +4,8 @@ Nothing is ever changed once it was handed out, so that the bytes can be sent wh
 being made. The same samples give the same bytes, whatever the blocks they come in.
 
 Floats become integers by rounding x · 2^(bits−1) to the nearest (half to even); what an integer
-cannot hold is clipped and counted.
+cannot hold is clipped and counted. So is what is no number: NaN becomes silence, infinity full
+scale.
 """
 
 from __future__ import annotations
@@ -106,6 +107,10 @@ class AudioWriter:
         self._frames_left -= block.shape[1]
         if block.shape[1] == 0:
             return self._take_pending()
+        finite = np.isfinite(block)
+        if not finite.all():
+            self.clipped_samples += int(block.size - np.count_nonzero(finite))
+            block = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
         self.peak = max(self.peak, float(np.abs(block).max()))
         if self._bits is None:
             return self._take_pending() + self._encoder.encode(block)

@@ -14,6 +14,7 @@ from mixdown.remixer.v1 import remixer_pb2
 from services.runtime.audio_formats import Encoding
 from services.runtime.blobs import Blob
 from services.runtime.errors import error_info_of
+from services.runtime.wav_encoder import WavEncoder
 
 from .conftest import (
     RATE_HZ,
@@ -391,7 +392,8 @@ async def test_samples_that_are_no_numbers_become_silence_and_are_reported(remix
     broken = song.copy()
     broken[0, 1000:1010] = np.nan
     broken[1, 2000] = np.inf
-    track = remixer.put(encode(broken, Encoding.WAV_FLOAT32))
+    file = WavEncoder(32, RATE_HZ, *broken.shape, {})
+    track = remixer.put(file.start() + file.encode(broken))
     rendered = await remixer.render(track)
     expected = np.where(np.isfinite(broken), broken, 0.0)
     assert np.array_equal(rendered.samples("mix"), expected)

@@ -134,6 +134,24 @@ def test_clipping_is_counted_and_the_peak_is_told():
     assert back[0, 4] == -1.0
 
 
+@pytest.mark.parametrize("encoding", [Encoding.WAV_PCM24, Encoding.WAV_FLOAT32, Encoding.FLAC16])
+def test_what_is_no_number_is_silenced_and_counted(encoding):
+    samples = np.array([[0.5, np.nan, np.inf, -np.inf]], np.float32)
+    with AudioWriter(file_format(encoding), 44_100, 1, 4) as writer:
+        data = writer.write(samples) + writer.finish()
+        assert writer.clipped_samples >= 3
+        assert writer.peak == 1.0
+    back, _ = read(data)
+    assert np.allclose(back, [[0.5, 0.0, 1.0, -1.0]], atol=1e-4)
+
+
+@pytest.mark.parametrize("encoding", list(Encoding))
+@pytest.mark.parametrize("frames", [0, 5, 40_000])
+def test_a_file_can_be_given_up_at_any_time(encoding, frames):
+    with AudioWriter(file_format(encoding), 48_000, 2, 48_000) as writer:
+        writer.write(sweep(48_000, 2)[:, :frames])
+
+
 @given(st.integers(-(2**23), 2**23 - 1))
 def test_every_24_bit_integer_survives_the_way_through_floats(value):
     block = np.array([[value / 2**23]], np.float32)
