@@ -146,7 +146,7 @@ async def serving(
     await server.start()
     try:
         async with connect(f"127.0.0.1:{server.port}") as channel:
-            yield session_pb2_grpc.SessionServiceStub(channel)  # type: ignore[misc]
+            yield session_pb2_grpc.SessionServiceStub(channel)
     finally:
         await server.stop()
         database.close()

@@ -43,7 +43,7 @@ def remix(wanted: mix_pb2.Mix, **more: object) -> interpreter_pb2.Interpretation
         reply="Done.",
         outputs=[mix_pb2.Output(kind=mix_pb2.Output.KIND_MIX)],
         engine=interpreter_pb2.ENGINE_BUILTIN,
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
@@ -86,7 +86,7 @@ async def refused(code: StatusCode, reason: str) -> AsyncIterator[None]:
 
 
 def retry_info_of(error: aio.AioRpcError) -> error_details_pb2.RetryInfo | None:
-    status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    status = rpc_status.from_call(error)
     info = error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
         if detail.Unpack(info):

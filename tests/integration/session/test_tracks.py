@@ -154,7 +154,7 @@ async def test_sessions_are_listed_by_their_last_use(driver: Driver) -> None:
     await driver.turn(first, clarification())
 
     async def listed(**query: object) -> list[str]:
-        request = pb.ListSessionsRequest(user_id=driver.user_id, **query)  # type: ignore[arg-type]
+        request = pb.ListSessionsRequest(user_id=driver.user_id, **query)
         response = await driver.stub.ListSessions(request)
         return [session.session_id for session in response.sessions]
 

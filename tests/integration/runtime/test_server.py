@@ -1,0 +1,338 @@
+"""What every service's server does, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+import structlog
+from google.rpc import error_details_pb2
+from grpc import StatusCode, aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_status import rpc_status
+
+from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
+from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
+from services.runtime import context as request_context
+from services.runtime.channels import connect
+from services.runtime.errors import MixdownError, error_info_of
+from tests.integration.runtime.servicers import INTERPRETER, Answer, serving
+
+Interpretation = interpreter_pb2.Interpretation
+InterpretRequest = interpreter_pb2.InterpretRequest
+
+
+class TooBusyError(MixdownError):
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TOO_BUSY"
+
+
+async def echo(request: InterpretRequest) -> Interpretation:
+    return Interpretation(reply=request.prompt)
+
+
+async def busy(_: InterpretRequest) -> Interpretation:
+    raise TooBusyError("Come back later.", metadata={"queue": "8"}, retry_after_seconds=2.5)
+
+
+async def broken(_: InterpretRequest) -> Interpretation:
+    raise ValueError("the password is swordfish")
+
+
+def stub_of(channel: aio.Channel) -> interpreter_pb2_grpc.InterpreterServiceAsyncStub:
+    return interpreter_pb2_grpc.InterpreterServiceStub(channel)
+
+
+@asynccontextmanager
+async def calling(
+    answer: Answer,
+) -> AsyncIterator[interpreter_pb2_grpc.InterpreterServiceAsyncStub]:
+    async with serving(answer) as address, connect(address) as channel:
+        yield stub_of(channel)
+
+
+async def test_health_is_told_for_the_server_and_each_service() -> None:
+    async with serving(echo) as address, connect(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", INTERPRETER):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Check(health_pb2.HealthCheckRequest(service="mixdown.Unknown"))
+        assert caught.value.code() == StatusCode.NOT_FOUND
+
+
+async def test_reflection_tells_services_and_their_contracts() -> None:
+    async with serving(echo) as address, connect(address) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        requests = [
+            reflection_pb2.ServerReflectionRequest(list_services=""),
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=INTERPRETER),
+        ]
+        listed, described = [item async for item in stub.ServerReflectionInfo(iter(requests))]
+    names = {service.name for service in listed.list_services_response.service}
+    assert names == {
+        INTERPRETER,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    files = described.file_descriptor_response.file_descriptor_proto
+    assert any(b"InterpreterService" in file for file in files)
+
+
+async def test_an_error_travels_with_code_reason_variables_and_retry() -> None:
+    async with calling(busy) as stub:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Interpret(InterpretRequest())
+    assert caught.value.code() == StatusCode.RESOURCE_EXHAUSTED
+    assert caught.value.details() == "Come back later."
+    info = error_info_of(caught.value)
+    assert (info.reason, info.domain, dict(info.metadata)) == (
+        "TOO_BUSY",
+        "mixdown",
+        {"queue": "8"},
+    )
+    status = rpc_status.from_call(caught.value)
+    assert status is not None
+    retry = error_details_pb2.RetryInfo()
+    assert any(detail.Unpack(retry) for detail in status.details)
+    assert retry.retry_delay.ToTimedelta().total_seconds() == 2.5
+
+
+async def test_a_defect_tells_the_request_and_nothing_else() -> None:
+    async with calling(broken) as stub:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Interpret(InterpretRequest(), metadata=(("x-request-id", "r-77"),))
+    assert caught.value.code() == StatusCode.INTERNAL
+    assert error_info_of(caught.value).reason == "INTERNAL"
+    assert "r-77" in (caught.value.details() or "")
+    assert "swordfish" not in (caught.value.details() or "")
+
+
+async def test_an_unknown_method_is_unimplemented() -> None:
+    async with serving(echo) as address, connect(address) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary("/mixdown.interpreter.v1.InterpreterService/Nothing")(b"")
+    assert caught.value.code() == StatusCode.UNIMPLEMENTED
+
+
+async def test_an_error_in_the_middle_of_a_stream_ends_it_with_its_reason() -> None:
+    async def stream() -> AsyncIterator[remixer_pb2.RenderResponse]:
+        yield remixer_pb2.RenderResponse(progress=remixer_pb2.RenderProgress(fraction=0.5))
+        raise TooBusyError("Come back later.")
+
+    async with serving(stream=stream) as address, connect(address) as channel:
+        call = remixer_pb2_grpc.RemixerServiceStub(channel).Render(remixer_pb2.RenderRequest())
+        responses = aiter(call)
+        assert (await anext(responses)).progress.fraction == 0.5
+        with pytest.raises(aio.AioRpcError) as caught:
+            await anext(responses)
+    assert error_info_of(caught.value).reason == "TOO_BUSY"
+
+
+async def test_a_stream_that_the_caller_leaves_is_cleaned_up_at_once() -> None:
+    left = asyncio.Event()
+
+    async def stream() -> AsyncIterator[remixer_pb2.RenderResponse]:
+        try:
+            while True:
+                yield remixer_pb2.RenderResponse()
+                await asyncio.sleep(0.01)
+        finally:
+            left.set()
+
+    async with serving(stream=stream) as address, connect(address) as channel:
+        call = remixer_pb2_grpc.RemixerServiceStub(channel).Render(remixer_pb2.RenderRequest())
+        await anext(aiter(call))
+        call.cancel()
+        async with asyncio.timeout(5):
+            await left.wait()
+
+
+async def test_a_call_that_the_caller_leaves_is_cancelled() -> None:
+    began, left = asyncio.Event(), asyncio.Event()
+
+    async def forever(_: InterpretRequest) -> Interpretation:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            left.set()
+        raise AssertionError("nobody waits a minute")
+
+    async with calling(forever) as stub:
+        call = stub.Interpret(InterpretRequest())
+        async with asyncio.timeout(5):
+            await asyncio.gather(began.wait(), asyncio.sleep(0))
+            call.cancel()
+            await left.wait()
+
+
+async def test_a_deadline_that_passes_ends_the_call_on_both_sides() -> None:
+    left = asyncio.Event()
+
+    async def forever(_: InterpretRequest) -> Interpretation:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            left.set()
+        raise AssertionError("nobody waits a minute")
+
+    async with calling(forever) as stub:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub.Interpret(InterpretRequest(), timeout=0.2)
+        assert caught.value.code() == StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(5):
+            await left.wait()
+
+
+async def test_ids_and_the_deadline_travel_to_the_next_service() -> None:
+    seen: dict[str, object] = {}
+
+    async def last(request: InterpretRequest) -> Interpretation:
+        seen["metadata"] = dict(request_context.forwarded_metadata.get())
+        seen["remaining"] = request_context.remaining_seconds()
+        seen["logged"] = structlog.contextvars.get_contextvars()
+        return Interpretation(reply=request.prompt)
+
+    async with calling(last) as inner:
+
+        async def first(request: InterpretRequest) -> Interpretation:
+            request_context.forward(session_id="s-1", turn_id="t-1")
+            return await inner.Interpret(request)
+
+        async with calling(first) as stub:
+            answer = await stub.Interpret(
+                InterpretRequest(prompt="hello"),
+                metadata=(("x-request-id", "r-1"), ("traceparent", "00-abc"), ("x-other", "x")),
+                timeout=20,
+            )
+    assert answer.reply == "hello"
+    assert seen["metadata"] == {
+        "x-request-id": "r-1",
+        "traceparent": "00-abc",
+        "x-mixdown-session-id": "s-1",
+        "x-mixdown-turn-id": "t-1",
+    }
+    assert isinstance(seen["remaining"], float)
+    assert 10 < seen["remaining"] <= 20
+    logged = seen["logged"]
+    assert isinstance(logged, dict)
+    ids = {name: logged[name] for name in ("request_id", "session_id", "turn_id")}
+    assert ids == {"request_id": "r-1", "session_id": "s-1", "turn_id": "t-1"}
+
+
+async def test_an_error_of_the_next_service_is_passed_on_whole() -> None:
+    async with calling(busy) as inner:
+
+        async def first(request: InterpretRequest) -> Interpretation:
+            return await inner.Interpret(request)
+
+        async with calling(first) as stub:
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.Interpret(InterpretRequest())
+    assert caught.value.code() == StatusCode.RESOURCE_EXHAUSTED
+    assert error_info_of(caught.value).reason == "TOO_BUSY"
+    assert dict(error_info_of(caught.value).metadata) == {"queue": "8"}
+
+
+async def test_a_next_service_that_is_away_is_unavailable() -> None:
+    async with connect("127.0.0.1:1") as away:
+
+        async def first(request: InterpretRequest) -> Interpretation:
+            return await stub_of(away).Interpret(request)
+
+        async with calling(first) as stub:
+            with pytest.raises(aio.AioRpcError) as caught:
+                await stub.Interpret(InterpretRequest())
+    assert caught.value.code() == StatusCode.UNAVAILABLE
+    assert error_info_of(caught.value).reason == "SERVICE_UNAVAILABLE"
+    assert "127.0.0.1" not in (caught.value.details() or "")
+
+
+async def test_cancelling_reaches_the_next_service() -> None:
+    began, left = asyncio.Event(), asyncio.Event()
+
+    async def forever(_: InterpretRequest) -> Interpretation:
+        began.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            left.set()
+        raise AssertionError("nobody waits a minute")
+
+    async with calling(forever) as inner:
+
+        async def first(request: InterpretRequest) -> Interpretation:
+            return await inner.Interpret(request)
+
+        async with calling(first) as stub:
+            call = stub.Interpret(InterpretRequest())
+            waiting = asyncio.ensure_future(call)
+            async with asyncio.timeout(5):
+                await began.wait()
+                call.cancel()
+                await left.wait()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+@asynccontextmanager
+async def process(
+    drain_seconds: float,
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, aio.Channel]]:
+    """The slow interpreter as a process of its own."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.integration.runtime.servicers", str(drain_seconds)),
+        cwd=Path(__file__).parents[3],
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert program.stdout is not None
+        async with asyncio.timeout(30):
+            port = int(await program.stdout.readline())
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            async with asyncio.timeout(30):
+                await channel.channel_ready()
+            yield program, channel
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+
+
+async def test_sigterm_lets_calls_under_way_end_and_takes_no_new_ones() -> None:
+    async with process(drain_seconds=20) as (program, channel):
+        under_way = asyncio.ensure_future(
+            stub_of(channel).Interpret(InterpretRequest(prompt="1.5"))
+        )
+        await asyncio.sleep(0.3)
+        program.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.4)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await stub_of(channel).Interpret(InterpretRequest(prompt="0"), timeout=5)
+        assert caught.value.code() == StatusCode.UNAVAILABLE
+        assert (await under_way).reply == "here you are"
+        async with asyncio.timeout(5):
+            assert await program.wait() == 0
+
+
+async def test_sigterm_waits_no_longer_than_the_drain() -> None:
+    async with process(drain_seconds=0.5) as (program, channel):
+        under_way = asyncio.ensure_future(stub_of(channel).Interpret(InterpretRequest(prompt="60")))
+        await asyncio.sleep(0.3)
+        sent = time.monotonic()
+        program.send_signal(signal.SIGTERM)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await under_way
+        assert caught.value.code() in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
+        async with asyncio.timeout(5):
+            assert await program.wait() == 0
+        assert 0.4 < time.monotonic() - sent < 5
