@@ -270,3 +270,28 @@ def test_mp3_has_the_exact_length_at_any_rate_and_bit_rate(kbps, rate_hz, channe
     samples = sweep(rate_hz, channels, seconds=0.61)
     back, _ = read(write(file_format(Encoding.MP3, kbps), rate_hz, samples))
     assert back.shape == samples.shape
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+@pytest.mark.parametrize(
+    "encoding", [item for item in Encoding if item not in {Encoding.M4A_AAC, Encoding.OGG_OPUS}]
+)
+def test_another_library_reads_the_same_length_and_sound(encoding, rate_hz, channels):
+    samples = sweep(rate_hz, channels)
+    data = write(file_format(encoding), rate_hz, samples, tags={"title": "Song"})
+    back, found_hz = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    assert found_hz == rate_hz
+    assert back.T.shape == samples.shape
+    assert (back.T - samples).std() < 0.1 * samples.std()
+
+
+def test_rf64_is_read_back():
+    encoder = WavEncoder(16, 48_000, 2, 2**30 + 1, {"title": "Long"})
+    block = np.arange(20_000, dtype=np.int32).reshape(2, -1)
+    # The rest of the file is missing, which readers forgive.
+    data = encoder.start() + encoder.encode(block)
+    assert data[:4] == b"RF64"
+    with AudioReader(io.BytesIO(data)) as reader:
+        assert np.array_equal(reader.read(1 << 20), block / np.float32(2**15))
+        assert reader.tags["title"] == "Long"
