@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 
+import structlog
 from grpc import aio
 
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from services.runtime.errors import MixdownError
 from services.runtime.logs import configure_logs
 from services.runtime.server import Server
 from services.session.api import SessionService
-from services.session.database import Database
+from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
 from services.session.settings import SessionSettings
+
+_log = structlog.get_logger("mixdown.session")
 
 
 async def serve(settings: SessionSettings) -> None:
@@ -47,14 +52,14 @@ def main() -> None:
     command = parser.parse_args().command
     settings = SessionSettings()
     configure_logs("session", settings.log_level, settings.log_format)
-    if command == "migrate":
-        database = Database(settings.database_url)
-        try:
-            migrate(database.engine)
-        finally:
-            database.close()
-        return
-    asyncio.run(serve(settings))
+    try:
+        if command == "migrate":
+            migrate(create_database_engine(settings.database_url, pool_size=1))
+        else:
+            asyncio.run(serve(settings))
+    except MixdownError as error:
+        _log.error("could not start", reason=error.reason, error=error.message)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
