@@ -32,7 +32,7 @@ from services.separator.stem_store import (
     StoredStem,
 )
 from services.separator.track import Levels, SegmentCutter, TrackReader, measure_levels
-from services.separator.worker_thread import in_thread
+from services.separator.worker_thread import in_stoppable_thread, in_thread
 
 _log = structlog.get_logger("mixdown.separator")
 
@@ -131,6 +131,11 @@ class Computation:
             self._task.cancel()
             self._close_spool()
 
+    async def stop(self) -> None:
+        """Ends the work, whoever wants it, and waits until it has ended."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
     def check(self) -> None:
         """Raises what the work failed with, where it has."""
         if self._task.done():
@@ -173,19 +178,11 @@ class Computation:
             self._report()
 
     async def _measure(self) -> Levels:
-        stopped = False
-
-        def measure() -> Levels:
+        def measure(stopped: Callable[[], bool]) -> Levels:
             with self._open_track() as track:
-                return measure_levels(track, lambda: stopped)
+                return measure_levels(track, stopped)
 
-        measuring = asyncio.create_task(in_thread(measure))
-        try:
-            return await asyncio.shield(measuring)
-        except asyncio.CancelledError:
-            stopped = True
-            await asyncio.wait({measuring})
-            raise
+        return await in_stoppable_thread(measure)
 
     def _open_track(self) -> TrackReader:
         model = self.engine.model
@@ -302,6 +299,11 @@ class Computations:
             computation.on_end(lambda: self._forget(key, computation))
         computation.join()
         return computation
+
+    async def close(self) -> None:
+        """Stops all work, and waits until it has ended."""
+        for computation in list(self._under_way.values()):
+            await computation.stop()
 
     def _forget(self, key: tuple[Recipe, tuple[int, ...]], computation: Computation) -> None:
         if self._under_way.get(key) is computation:

@@ -52,7 +52,7 @@ class OverlapAdd:
     @property
     def held_frames(self) -> int:
         """Frames that it holds now."""
-        return self._sums.shape[-1]
+        return int(self._sums.shape[-1])
 
     def take(self, until: int) -> StemSamples:
         """Returns the frames from where the last call ended up to `until`, and forgets them."""

@@ -75,11 +75,12 @@ class SeparatorService:
             admission=Admission(settings.running_tracks, settings.queue_limit),
             spool_folder=settings.cache_folder / "spool",
         )
+        self._computations = Computations(rooms)
         self.separator = Separator(
             blobs,
             stems,
             self.engines,
-            Computations(rooms),
+            self._computations,
             settings.default_model,
             settings.overlap,
         )
@@ -117,5 +118,6 @@ class SeparatorService:
     ) -> None:
         self._preloading.cancel()
         await asyncio.wait({self._preloading})
+        await self._computations.close()
         await self.scheduler.close()
         self.engines.close()
