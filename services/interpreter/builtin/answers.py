@@ -1,0 +1,160 @@
+"""Answers to a proposal: "yes please", "ok give me that one", "no thanks", "yes, but only 2 dB"."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mixdown.mix import Mix
+from services.interpreter import replies
+from services.interpreter.builtin.clauses import ACTION_KINDS, NAMED_KINDS, Clause, is_filler
+from services.interpreter.edits import apply_edits, difference
+from services.interpreter.intent import (
+    Adjustment,
+    ClarificationReason,
+    Context,
+    Edit,
+    Proposal,
+    Remix,
+    Separation,
+)
+from services.interpreter.language.lexemes import Lexeme
+
+_PRAISE_THAT_AGREES = {
+    "sounds good", "perfect", "great", "good", "cool", "awesome", "wonderful", "excellent", "lovely",
+    "sweet", "sounds great", "fantastic", "like it", "i like it", "nice", "amazing",
+}  # fmt: skip
+_TAKING = {
+    "give",
+    "get",
+    "take",
+    "have",
+    "want",
+    "need",
+    "hear",
+    "play",
+    "send",
+    "do",
+    "hand",
+    "show",
+    "use",
+    "download",
+    "export",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer to a proposal means: an intent, or a clarification."""
+
+    intent: Separation | Remix | None
+    mix: Mix
+    reason: ClarificationReason = "greeting"
+    reply: str = ""
+    confidence: float = 0.95
+
+
+def answer_proposal(lexemes: list[Lexeme], context: Context) -> Answer | None:
+    """Reads an answer to the proposal; None where the prompt says something of its own."""
+    words = [item for item in lexemes if not item.mark]
+    if not words:
+        return None
+    rest = [item for item in words if not _is_agreement(item) and not _is_small_talk(item)]
+    agrees = any(item.has("accept") or item.has("ok") for item in words)
+    declines = _declines(words)
+    proposal = context.proposal
+    if declines and all(item.has("decline") or item.has("filler") for item in rest):
+        return Answer(None, context.mix, "greeting", replies.declined())
+    if proposal is None:
+        if agrees and any(item.has("accept") for item in words) and not rest:
+            return Answer(None, context.mix, "ambiguous", replies.nothing_proposed())
+        return None
+    if declines:
+        return None
+    takes = _is_taking(rest)
+    praised = any(item.text in _PRAISE_THAT_AGREES for item in words)
+    thanked = any(item.has("greeting", "thanks", "bye") for item in words)
+    if (
+        not rest
+        and (agrees or praised)
+        and not (thanked and not any(i.has("accept") for i in words))
+    ):
+        return Answer(proposal.intent, proposal.mix)
+    if takes and (agrees or _points_at_it(words)):
+        return Answer(proposal.intent, proposal.mix)
+    return _modified(words, rest, proposal, context) if _is_explicit(words) else None
+
+
+def _is_agreement(item: Lexeme) -> bool:
+    return item.has("accept") or item.has("ok")
+
+
+def _is_small_talk(item: Lexeme) -> bool:
+    return (
+        item.has("greeting")
+        or (item.has("filler") and not item.has("target"))
+        or item.text in {"too", "also", "then", "so", "and", "do"}
+    )
+
+
+def _declines(words: list[Lexeme]) -> bool:
+    meaningful = [item for item in words if not item.has("filler") and not item.has("greeting")]
+    return bool(meaningful) and meaningful[0].has("decline")
+
+
+def _is_taking(rest: list[Lexeme]) -> bool:
+    """Whether all that is said besides "ok" takes what was proposed: "give me that one"."""
+    if not rest:
+        return False
+    return all(
+        item.text in _TAKING
+        or item.has("pronoun", "one", "that", "it", "them")
+        or item.has("also")
+        or item.has("only")
+        or item.has("instead")
+        or is_filler(item)
+        or item.has("set")
+        for item in rest
+    )
+
+
+def _points_at_it(words: list[Lexeme]) -> bool:
+    takes = any(item.text in _TAKING for item in words)
+    return takes and any(item.has("pronoun", "one", "that", "it", "them") for item in words)
+
+
+def _is_explicit(words: list[Lexeme]) -> bool:
+    return any(item.has("accept") for item in words[:2])
+
+
+def _modified(
+    words: list[Lexeme], rest: list[Lexeme], proposal: Proposal, context: Context
+) -> Answer | None:
+    """Reads "yes, but only by 2 dB": the proposal with another number."""
+    del words
+    clause = Clause(tuple(rest))
+    if clause.any_of(tuple(set(ACTION_KINDS) - {"more", "less"})) or clause.any_of(NAMED_KINDS):
+        return None
+    if not isinstance(proposal.intent, Remix):
+        return None
+    edits = proposal.intent.edits or difference(context.mix, proposal.mix)
+    changed = [_scaled(edit, clause, context.mix) for edit in edits]
+    if changed == list(edits):
+        return None
+    intent = replace(proposal.intent, edits=tuple(changed))
+    return Answer(intent, apply_edits(context.mix, changed).mix)
+
+
+def _scaled(edit: Edit, clause: Clause, before: Mix) -> Edit:
+    if edit.setting != "gain_db" or not isinstance(edit.change, Adjustment):
+        return edit
+    value = edit.change.value
+    step = value if edit.change.relative else value - before[edit.target].gain_db
+    sign = -1 if step < 0 else 1
+    numbers = clause.numbers("db") or clause.numbers("")
+    if numbers:
+        return replace(edit, change=Adjustment(sign * abs(numbers[0].value), True))
+    if clause.has("small"):
+        return replace(edit, change=Adjustment(step / 2, True))
+    if clause.has("big"):
+        return replace(edit, change=Adjustment(step * 2, True))
+    return edit

@@ -1,0 +1,307 @@
+"""Loudness, position, reverb, pitch and compression: a clause to changes of one setting.
+
+Each reader takes a clause that is about its setting and the settings of the target now, and returns
+a change, or raises `UnclearError` where the words leave open what is meant.
+"""
+
+from __future__ import annotations
+
+from mixdown.mix import TargetSettings
+from services.interpreter.builtin.amounts import (
+    decibels,
+    degree_too,
+    factor,
+    is_addition,
+    is_excess,
+    is_insufficient,
+    is_reduction,
+    is_strong,
+    is_weak,
+    placement,
+    share_of_one,
+)
+from services.interpreter.builtin.clauses import Clause
+from services.interpreter.intent import Adjustment, CompressionChange
+from services.interpreter.language.lexemes import Number
+
+GAIN_STEP_DB = 3.0
+REVERB_STEP = 0.15
+REVERB_DEFAULT = 0.3
+REVERB_STRONG = 0.7
+PITCH_STEP_SEMITONES = 2.0
+PAN_DEFAULT = 0.5
+PAN_STEP = 0.25
+LARGEST_PLAIN_DB = 24
+
+
+class UnclearError(Exception):
+    """The words leave open what is meant; the message is the question to ask."""
+
+
+# --- Loudness --------------------------------------------------------------------------------------
+
+
+def loudness_direction(clause: Clause) -> int:
+    """Returns 1 for louder, −1 for quieter, 0 where neither is said."""
+    if clause.has("up", "buried"):
+        return 1
+    if clause.has("volume") and is_insufficient(clause):
+        return 1
+    up = clause.any_of(("up",)) or (clause.has("more") and not clause.has("down"))
+    down = clause.has("down") or (clause.has("less") and not clause.has("up"))
+    if is_insufficient(clause) and up:
+        return 1
+    if up and (is_excess(clause) or (is_reduction(clause) and not down) or clause.has("less")):
+        return -1
+    if down and degree_too(clause):
+        return -1 if clause.has("down", "quiet") and "too hot" in clause.text else 1
+    if clause.has("lowword") and degree_too(clause):
+        return 1
+    if up and down:
+        if clause.text.startswith(("back", "turn back")) or clause.has("back"):
+            return -1
+        raise UnclearError("Up or down?")
+    if clause.has("volume") and clause.has("toomuch"):
+        return -1
+    return 1 if up else -1 if down else 0
+
+
+def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
+    """Reads a change of loudness; None where the clause says none."""
+    direction = loudness_direction(clause)
+    numbers = [number for number in clause.numbers("db", "percent", "times", "")]
+    if clause.has("neutral") and not numbers and (clause.has("volume") or not direction):
+        return Adjustment(0.0, False)
+    scaled = _scaled_gain(clause, direction)
+    if scaled is not None:
+        return Adjustment(scaled, True)
+    if len({number.value for number in numbers}) > 1:
+        if len(numbers) == 2 and numbers[1].is_range_end:
+            middle = (abs(numbers[0].value) + abs(numbers[1].value)) / 2
+            return Adjustment(middle * (direction or 1), True)
+        raise UnclearError("Which of those numbers should I use?")
+    if numbers:
+        return _numbered_gain(clause, numbers[0], direction)
+    if clause.any_of(("max", "min")) and not direction:
+        raise UnclearError("How many dB louder or quieter should that be?")
+    if clause.has("max") or clause.has("min"):
+        raise UnclearError("How many dB should that be?")
+    if direction:
+        return Adjustment(direction * GAIN_STEP_DB * factor(clause), True)
+    return None
+
+
+def _scaled_gain(clause: Clause, direction: int) -> float | None:
+    if clause.any_of(EFFECT_NUMBERS) and clause.numbers("db"):
+        return None
+    if clause.has("half", "double"):
+        return decibels(0.5) if direction < 0 and not clause.has("up") else decibels(2)
+    if clause.has("half", "triple"):
+        return decibels(3 if direction >= 0 else 1 / 3)
+    if clause.has("half", "half"):
+        if clause.has("to") and clause.has("volume"):
+            return None
+        return decibels(0.5)
+    times = clause.numbers("times")
+    if times and times[0].value > 0:
+        ratio = times[0].value
+        return decibels(1 / ratio if direction < 0 and ratio > 1 else ratio)
+    return None
+
+
+EFFECT_NUMBERS = ("reverb", "pitch")
+
+
+def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment:
+    placed = placement(clause, number)
+    if number.unit == "percent":
+        return _percent_gain(clause, number, direction, placed)
+    if number.unit == "" and not number.signed and not direction and placed != "to":
+        raise UnclearError("Is that a number of dB, and up or down?")
+    if number.unit == "" and abs(number.value) > LARGEST_PLAIN_DB and not number.signed:
+        raise UnclearError("Is that in dB or percent?")
+    if placed == "to" and not number.more:
+        if direction < 0 and not number.signed and number.value > 0:
+            raise UnclearError(f"To −{number.value:g} dB or to +{number.value:g} dB?")
+        return Adjustment(number.value, False)
+    if number.signed:
+        value = -abs(number.value) if direction < 0 else number.value
+        return Adjustment(value, True)
+    if clause.has("remove") or clause.has("off"):
+        direction = -1
+    if direction:
+        return Adjustment(direction * number.value, True)
+    if clause.any_of(("add", "more")):
+        return Adjustment(number.value, True)
+    raise UnclearError(f"{number.value:g} dB up or down?")
+
+
+def _percent_gain(clause: Clause, number: Number, direction: int, placed: str) -> Adjustment:
+    share = number.value / 100
+    relative = (
+        number.signed or placed == "by" or clause.has("up", "loud") or clause.has("down", "quiet")
+    )
+    if placed == "to" or not (direction or relative) or (clause.has("of") and not direction):
+        return Adjustment(decibels(share), False)
+    if number.signed and not direction:
+        return Adjustment(decibels(1 + share), True)
+    ratio = 1 + direction * abs(share) if direction else 1 + share
+    if ratio <= 0:
+        raise UnclearError("That would leave nothing; should I mute it?")
+    return Adjustment(decibels(ratio), True)
+
+
+# --- Reverb ----------------------------------------------------------------------------------------
+
+
+def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
+    """Reads a change of the amount of reverb."""
+    numbers = clause.numbers("percent", "", "times")
+    removed = clause.any_of(("remove", "off")) and not clause.has("up")
+    if numbers:
+        return _numbered_reverb(clause, numbers[0], settings, removed=removed)
+    if clause.has("half", "double"):
+        return Adjustment(settings.reverb * 2, False)
+    if clause.has("half", "half") and not clause.has("up"):
+        return Adjustment(settings.reverb * 0.5, False)
+    if is_excess(clause):
+        sign = 1 if clause.any_of(("reverb",)) and clause.has("reverb", "dry", "drier") else -1
+        return Adjustment(sign * REVERB_STEP * factor(clause), True)
+    if clause.has("reverb", "drier") or (clause.has("reverb", "dry") and is_weak(clause)):
+        return Adjustment(-REVERB_STEP * factor(clause), True)
+    if removed and is_weak(clause):
+        return Adjustment(-REVERB_STEP * factor(clause), True)
+    if clause.has("max"):
+        return Adjustment(1.0, False)
+    if clause.has("reverb", "dry") or removed or clause.any_of(("neutral", "mute")):
+        return Adjustment(0.0, False)
+    if is_reduction(clause):
+        return Adjustment(-REVERB_STEP * factor(clause), True)
+    if is_addition(clause) or clause.has("reverb", "wet"):
+        return Adjustment(REVERB_STEP * factor(clause), True)
+    return _stated_reverb(clause, settings)
+
+
+def _numbered_reverb(
+    clause: Clause, number: Number, settings: TargetSettings, *, removed: bool
+) -> Adjustment:
+    if number.unit == "times":
+        return Adjustment(settings.reverb * number.value, False)
+    share = share_of_one(number)
+    assert share is not None
+    placed = placement(clause, number)
+    down = clause.any_of(("down", "less")) or removed
+    relative = number.signed or number.more or placed == "by" or clause.any_of(("more", "less"))
+    if placed != "to" and (relative or (clause.any_of(("up", "down")) and not placed)):
+        return Adjustment(-abs(share) if down else share, True)
+    return Adjustment(share, False)
+
+
+def _stated_reverb(clause: Clause, settings: TargetSettings) -> Adjustment:
+    if clause.has("reverb", "drenched", "big") or is_strong(clause):
+        wanted = REVERB_STRONG
+    elif clause.has("reverb", "hall"):
+        wanted = 0.5
+    else:
+        wanted = REVERB_STEP if is_weak(clause) else REVERB_DEFAULT
+    if clause.has("add") and settings.reverb >= wanted:
+        return Adjustment(REVERB_STEP * (0.5 if is_weak(clause) else 1), True)
+    return Adjustment(wanted, False)
+
+
+# --- Pitch -----------------------------------------------------------------------------------------
+
+
+def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
+    """Reads a change of pitch in semitones."""
+    numbers = [number for number in clause.numbers("semitone", "")]
+    up = clause.any_of(("up",)) or clause.has("pitch", "high") or clause.has("more")
+    down = clause.any_of(("down", "less", "lowword")) or clause.has("pitch", "deep")
+    if degree_too(clause) and (clause.has("up", "high") or clause.has("lowword")):
+        up, down = clause.has("lowword"), clause.has("up", "high")
+    if up and down:
+        raise UnclearError("Up or down, and by how many semitones?")
+    if clause.any_of(("neutral", "remove", "off")) or (clause.has("back") and not (up or down)):
+        if not numbers:
+            return Adjustment(0.0, False)
+    if len(numbers) > 1:
+        return Adjustment(sum(n.value for n in numbers) * (-1 if down else 1), True)
+    if not numbers:
+        if clause.numbers():
+            raise UnclearError("By how many semitones?")
+        if not (up or down):
+            raise UnclearError("Up or down, and by how many semitones?")
+        return Adjustment((1 if up else -1) * PITCH_STEP_SEMITONES * factor(clause), True)
+    number = numbers[0]
+    if placement(clause, number) == "to" and not (up or down) and not number.more:
+        return Adjustment(number.value, False)
+    return Adjustment(-abs(number.value) if down else number.value, True)
+
+
+# --- Position --------------------------------------------------------------------------------------
+
+
+def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
+    """Reads a change of position."""
+    left, right = clause.has("side", "left"), clause.has("side", "right")
+    if clause.has("side", "centre") or clause.any_of(("neutral",)):
+        return Adjustment(0.0, False)
+    if clause.has("side", "other"):
+        if settings.pan == 0:
+            raise UnclearError("Left or right?")
+        return Adjustment(-settings.pan, False)
+    if left and right:
+        raise UnclearError("Left or right?")
+    numbers = clause.numbers("percent", "")
+    if not (left or right):
+        return _bare_pan(clause, numbers, settings)
+    sign = -1 if left else 1
+    if is_excess(clause) or clause.has("less"):
+        return Adjustment(-sign * PAN_STEP * factor(clause), True)
+    if numbers:
+        share = abs(share_of_one(numbers[0]) or 0.0)
+        return Adjustment(sign * share, relative=clause.has("more") or numbers[0].more)
+    if clause.any_of(("more", "even")):
+        return Adjustment(sign * PAN_STEP * factor(clause), True)
+    if clause.has("halfway") or clause.has("half", "half"):
+        return Adjustment(sign * PAN_DEFAULT, False)
+    if clause.has("hard") or clause.has("max"):
+        return Adjustment(sign * 1.0, False)
+    return Adjustment(sign * PAN_DEFAULT * factor(clause), False)
+
+
+def _bare_pan(clause: Clause, numbers: list[Number], settings: TargetSettings) -> Adjustment:
+    if clause.any_of(("remove", "off", "back")):
+        return Adjustment(0.0, False)
+    if numbers and numbers[0].unit == "" and (numbers[0].signed or abs(numbers[0].value) <= 1):
+        return Adjustment(share_of_one(numbers[0]) or 0.0, False)
+    if settings.pan and (is_addition(clause) or is_reduction(clause)):
+        sign = (1 if settings.pan > 0 else -1) * (-1 if is_reduction(clause) else 1)
+        return Adjustment(sign * PAN_STEP * factor(clause), True)
+    raise UnclearError("Left or right, and how far?")
+
+
+# --- Compression -----------------------------------------------------------------------------------
+
+
+def compression_change(clause: Clause, settings: TargetSettings) -> CompressionChange:
+    """Reads a change of the level of compression."""
+    removed = clause.any_of(("off", "mute", "neutral")) or (
+        clause.has("remove") and not is_weak(clause)
+    )
+    if clause.has("compression", "uncompress") or removed:
+        return CompressionChange("none")
+    if is_reduction(clause) and not (clause.has("lowword") and not clause.has("down")):
+        return CompressionChange(levels=-1)
+    stepped = clause.any_of(("more", "even")) or is_insufficient(clause)
+    if stepped or (clause.has("up") and not clause.has("up", "high", "loud")):
+        return CompressionChange(levels=2 if clause.has("big", "big") else 1)
+    if clause.has("compression", "squash") or is_strong(clause) or clause.has("max"):
+        return CompressionChange("high")
+    if clause.has("up", "high"):
+        return CompressionChange("high")
+    if is_weak(clause) or clause.has("lowword"):
+        return CompressionChange("low")
+    if clause.numbers():
+        raise UnclearError("Light, medium or heavy compression?")
+    return CompressionChange("medium")

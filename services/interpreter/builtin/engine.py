@@ -1,0 +1,270 @@
+"""The built-in engine: a grammar over the vocabulary. No network, no key, the same answer always."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mixdown.mix import Mix
+from services.interpreter import replies
+from services.interpreter.builtin import talk
+from services.interpreter.builtin.answers import answer_proposal
+from services.interpreter.builtin.clauses import (
+    INSTRUMENT_KINDS,
+    Clause,
+    clauses_of,
+)
+from services.interpreter.builtin.complaints import without_explained_complaints
+from services.interpreter.builtin.conversation import Conversation
+from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.reading import read_clause
+from services.interpreter.builtin.turn import Held, Turn
+from services.interpreter.intent import (
+    Clarification,
+    ClarificationReason,
+    Clearing,
+    Context,
+    Edit,
+    History,
+    Intent,
+    Interpretation,
+    Limitation,
+    Proposal,
+    Remix,
+    Separation,
+)
+from services.interpreter.language.lexemes import Lexeme, lexemes_of
+from services.interpreter.undoing import history_interpretation
+
+
+@dataclass(frozen=True)
+class BuiltinEngine:
+    """Understands English prompts by a grammar."""
+
+    def interpret(self, prompt: str, context: Context) -> Interpretation:
+        """Interprets a prompt. Never raises for any text."""
+        return _interpret(prompt, context)
+
+
+def _interpret(prompt: str, context: Context) -> Interpretation:
+    lexemes = lexemes_of(prompt)
+    if talk.is_injection(lexemes):
+        return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.95)
+    if talk.is_foreign(lexemes):
+        return _clarified(context, "ambiguous", replies.only_english(), confidence=0.5)
+    answered = answer_proposal(lexemes, context)
+    if answered is not None:
+        if answered.intent is None:
+            return _clarified(
+                context, answered.reason, answered.reply, confidence=answered.confidence
+            )
+        return _accepted(context, answered.intent, answered.mix)
+    reason = talk.talk_reason(lexemes)
+    if reason is not None:
+        return _clarified(context, reason, replies.talk(reason, context), confidence=0.95)
+    turn = _read(lexemes, context)
+    return _assembled(turn, lexemes)
+
+
+def _read(lexemes: list[Lexeme], context: Context) -> Turn:
+    turn = Turn(context, Conversation(context, _read_again), context.mix)
+    clauses = without_explained_complaints(clauses_of(lexemes))
+    for clause in clauses:
+        _read_one(turn, clause)
+    return turn
+
+
+def _read_again(prompt: str, context: Context) -> Intent:
+    """Understands an earlier prompt, without the turns that it may itself refer to."""
+    return _interpret(prompt, context).intent
+
+
+def _read_one(turn: Turn, clause: Clause) -> None:
+    if talk.is_question(clause):
+        turn.questions.append(replies.ask_what())
+        turn.doubt(0.5)
+        return
+    if talk.is_story(clause):
+        if clause.has_action and talk.starts_like_command(clause):
+            turn.doubts.append(clause.text)
+        return
+    if clause.unknown:
+        turn.doubt(0.8)
+    try:
+        if turn.history is not None and turn.history.action != "redo":
+            _start_from_history(turn, clause)
+        read_clause(turn, clause)
+    except UnclearError as unclear:
+        turn.questions.append(str(unclear))
+        turn.doubt(0.6)
+
+
+def _start_from_history(turn: Turn, clause: Clause) -> None:
+    """An edit after "undo that and …" starts from the mix before."""
+    if not (clause.has_action or clause.any_of(("set", "add"))) or clause.any_of(
+        ("undo", "before")
+    ):
+        return
+    history = turn.history
+    assert history is not None
+    if history.action == "reset":
+        targets = [history.target] if history.target else list(turn.mix.targets)
+        turn.add_edits(Edit(target, "clear", Clearing("all")) for target in targets)
+    elif turn.context.undo_mixes:
+        index = min(history.steps, len(turn.context.undo_mixes)) - 1
+        turn.mix = turn.context.undo_mixes[index]
+    else:
+        turn.mix = turn.conversation.previous_mix().mix
+    turn.context = replace(turn.context, mix=turn.mix) if not turn.edits else turn.context
+    turn.history = None
+
+
+# --- Putting it together ---------------------------------------------------------------------------
+
+
+def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
+    context = turn.context
+    if turn.doubts and not turn.is_empty:
+        return _clarified(
+            context, "ambiguous", replies.not_understood(turn.doubts[0]), confidence=0.3
+        )
+    limitations = [
+        *(Limitation("not_done", replies.cannot_do(name)) for name in turn.not_done),
+        *turn.limitations,
+    ]
+    if turn.is_empty:
+        return _unfulfilled(turn, lexemes, limitations)
+    if turn.held:
+        names = ", ".join(dict.fromkeys(held.instrument.name for held in turn.held))
+        text = replies.held_aside(names, turn.held[0].instrument.stem)
+        limitations.append(Limitation("not_done", text, turn.held[0].instrument.stem))
+    limitations += [Limitation("not_done", question) for question in turn.questions]
+    intent = _intent(turn)
+    if intent is None:
+        return _clarified(context, "ambiguous", replies.ask_what(), confidence=0.3)
+    if isinstance(intent, History):
+        found = history_interpretation(intent, context)
+        confidence = round(turn.confidence, 3)
+        return replace(found, limitations=tuple(limitations), confidence=confidence)
+    mix = context.mix if isinstance(intent, Separation) else turn.mix
+    proposal = _proposal_for(turn) if turn.held else None
+    return Interpretation(
+        intent=intent,
+        reply=replies.done(intent, context.mix, mix, limitations),
+        mix=mix,
+        proposal=proposal,
+        limitations=tuple(limitations),
+        targets=_touched(turn, intent),
+        confidence=round(turn.confidence, 3),
+    )
+
+
+def _intent(turn: Turn) -> Separation | Remix | History | None:
+    stems, without = _consistent(turn)
+    if turn.edits:
+        mutes = [Edit(stem, "muted", True) for stem in without]
+        turn.add_edits(mutes)
+        return Remix(tuple(turn.edits), tuple(dict.fromkeys((*turn.outputs, *stems))))
+    if stems or without:
+        return Separation(tuple(stems), tuple(without))
+    if turn.history is not None:
+        return turn.history
+    if turn.outputs or turn.renders_mix:
+        return Remix((), tuple(turn.outputs))
+    return None
+
+
+def _consistent(turn: Turn) -> tuple[list[str], list[str]]:
+    """Drops a hand-out that says the same twice: "only the voice, lose the music"."""
+    stems, without = turn.stems, turn.without
+    if stems and without and set(without) == set(turn.everything_but(stems)):
+        return stems, []
+    if stems and without and set(stems) == set(turn.context.stems):
+        return [], without
+    return stems, without
+
+
+def _touched(turn: Turn, intent: Intent) -> tuple[str, ...]:
+    match intent:
+        case Separation(stems, without):
+            return (*stems, *(stem for stem in without if stem not in stems))
+        case Remix(edits, outputs):
+            found = [edit.target for edit in edits] or list(outputs) or list(turn.named)
+            return tuple(dict.fromkeys(found))
+        case _:
+            return tuple(turn.named)
+
+
+def _unfulfilled(
+    turn: Turn, lexemes: list[Lexeme], limitations: list[Limitation]
+) -> Interpretation:
+    """Nothing can be carried out: explains, proposes, or asks."""
+    context = turn.context
+    if turn.not_done and not turn.held:
+        reply = replies.cannot_do(turn.not_done[0])
+        found = _clarified(context, "unsupported_operation", reply, confidence=0.9)
+        return replace(found, targets=tuple(turn.named))
+    if turn.held:
+        proposal = _proposal_for(turn)
+        instrument = turn.held[0].instrument
+        reply = replies.held(instrument.name, instrument.stem, proposal, context)
+        found = _clarified(context, "unsupported_stem", reply, confidence=0.9)
+        return replace(found, proposal=proposal, targets=(instrument.stem,))
+    if turn.questions or turn.doubts:
+        asked = turn.questions[0] if turn.questions else replies.not_understood(turn.doubts[0])
+        found = _clarified(context, "ambiguous", asked, confidence=min(turn.confidence, 0.5))
+        return replace(found, targets=tuple(turn.named), limitations=tuple(limitations))
+    if turn.leaves:
+        return _clarified(context, "ambiguous", replies.left_alone(turn.named), confidence=0.7)
+    if talk.is_out_of_scope(lexemes):
+        clause = Clause(tuple(lexemes))
+        if clause.any_of(("vague", "toomuch", "before", "half", "small", "big", "set", "help")):
+            return _clarified(context, "ambiguous", replies.ask_what(), confidence=0.4)
+        return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.6)
+    return _clarified(context, "ambiguous", replies.ask_what(), confidence=0.3)
+
+
+def _proposal_for(turn: Turn) -> Proposal | None:
+    """Proposes the same instruction on the stem that holds the instrument."""
+    context = turn.context
+    nested = Turn(context, turn.conversation, context.mix)
+    seen: list[Clause] = []
+    for held in turn.held:
+        if held.clause in seen:
+            continue
+        seen.append(held.clause)
+        try:
+            read_clause(nested, _on_stem(held, context.stems))
+        except UnclearError:
+            continue
+    intent = None if nested.is_empty else _intent(nested)
+    if intent is None or isinstance(intent, History):
+        stem = turn.held[0].instrument.stem
+        return Proposal(Separation((stem,)), context.mix)
+    return Proposal(intent, nested.mix if isinstance(intent, Remix) else context.mix)
+
+
+def _on_stem(held: Held, stems: tuple[str, ...]) -> Clause:
+    def replaced(item: Lexeme) -> Lexeme:
+        is_instrument = any(item.has(kind) for kind in INSTRUMENT_KINDS) or (
+            item.has("six") and item.value("six") not in stems
+        )
+        return Lexeme(item.text, (("target", held.instrument.stem),)) if is_instrument else item
+
+    return replace(held.clause, lexemes=tuple(replaced(item) for item in held.clause.lexemes))
+
+
+def _accepted(context: Context, intent: Separation | Remix, mix: Mix) -> Interpretation:
+    targets: tuple[str, ...]
+    if isinstance(intent, Separation):
+        targets = (*intent.stems, *intent.without)
+    else:
+        targets = tuple(dict.fromkeys(edit.target for edit in intent.edits)) or intent.outputs
+    return Interpretation(
+        intent, replies.done(intent, context.mix, mix, []), mix, targets=targets, confidence=0.95
+    )
+
+
+def _clarified(
+    context: Context, reason: ClarificationReason, reply: str, *, confidence: float
+) -> Interpretation:
+    return Interpretation(Clarification(reason), reply, context.mix, confidence=confidence)

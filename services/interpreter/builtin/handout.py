@@ -1,0 +1,269 @@
+"""Separation: which stems are handed out, and what the original is handed out without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mixdown.mix import MASTER
+from services.interpreter.builtin.clauses import Clause, is_filler
+from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.named import Named, named_in
+from services.interpreter.builtin.targets import VOCALS, of_group
+from services.interpreter.builtin.turn import Turn
+
+_LESS_FILES = {
+    "drumless": "drums",
+    "bassless": "bass",
+    "guitarless": "guitar",
+    "pianoless": "piano",
+}
+_WANTING = {"want", "need", "have"}
+
+
+def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads a clause that asks for audio as it is; False where it asks for something else."""
+    if clause.any_of(("up", "more", "less", "down")) or clause.numbers("db", "percent", "times"):
+        if not clause.any_of(("file", "separate")) or clause.numbers("db", "percent"):
+            return False
+    if clause.any_of(("mute", "unmute")) or (clause.has("off") and not clause.has("separate")):
+        return False
+    if clause.has("file"):
+        return _read_file(turn, clause, named)
+    if clause.has("remove") and not clause.has("neutral"):
+        return _read_without(turn, clause, named)
+    if clause.has("not") and not named.is_empty:
+        return _read_without(turn, clause, named)
+    if clause.has("separate"):
+        return _read_stems(turn, clause, named)
+    if clause.any_of(("only", "give")) or clause.has("group", "stems"):
+        return _read_given(turn, clause, named)
+    if clause.has("leave") and clause.has("only"):
+        return _read_stems(turn, clause, named)
+    if (
+        named.excluded
+        and (named.group or named.targets)
+        and not clause.any_of(("set", "add", "volume"))
+    ):
+        _hand_without(turn, named.excluded)
+        return True
+    return False
+
+
+def _hand_stems(turn: Turn, stems: tuple[str, ...]) -> None:
+    turn.stems += [stem for stem in stems if stem not in turn.stems]
+    turn.name(stems)
+
+
+def _hand_without(turn: Turn, stems: tuple[str, ...]) -> None:
+    turn.without += [stem for stem in stems if stem not in turn.without]
+    turn.name(stems)
+
+
+def _read_file(turn: Turn, clause: Clause, named: Named) -> bool:
+    files = clause.values("file")
+    for name in files:
+        if name in _LESS_FILES:
+            stem = _LESS_FILES[name]
+            if stem not in turn.context.stems:
+                raise UnclearError(
+                    f"This model has no {stem} stem. Shall I leave out the other stem?"
+                )
+            _hand_without(turn, (stem,))
+    if "acapella" in files:
+        _hand_stems(turn, (VOCALS,))
+    if "instrumental" in files:
+        _read_instrumental(turn, clause, named)
+    return True
+
+
+def _read_instrumental(turn: Turn, clause: Clause, named: Named) -> None:
+    place = clause.index("file", "instrumental")
+    is_source = any(item.text == "from" for item in clause.lexemes[max(0, place - 2) : place])
+    stems = tuple(target for target in named.targets if target != MASTER)
+    if clause.any_of(("remove", "except")) or named.excluded:
+        _hand_without(turn, named.excluded or stems or (VOCALS,))
+        return
+    if stems and clause.has("separate"):
+        _hand_stems(turn, stems)
+        if is_source:
+            return
+    elif stems and stems != (VOCALS,) and "and" in clause.text.split():
+        _hand_stems(turn, stems)
+    _hand_without(turn, (VOCALS,))
+
+
+def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
+    place = max(clause.index("remove"), clause.index("not") if not clause.has("remove") else -1)
+    before = named_in(replace(clause, lexemes=clause.lexemes[:place]), turn.context.stems)
+    after = named_in(replace(clause, lexemes=clause.lexemes[place:]), turn.context.stems)
+    if clause.has("effects"):
+        return False
+    is_postfix = after.is_empty and not after.pronoun
+    removed = before if is_postfix else after
+    keeps = before if not is_postfix else Named()
+    if (
+        clause.any_of(("only", "separate"))
+        and keeps.targets
+        and MASTER not in keeps.targets
+        and not is_postfix
+    ):
+        _hand_stems(turn, keeps.targets)
+        return True
+    stems = _removed_stems(turn, clause, removed)
+    if not stems:
+        return False
+    if set(stems) >= set(turn.context.stems):
+        raise UnclearError("That would leave silence. Which part should stay?")
+    _hand_without(turn, stems)
+    return True
+
+
+def _removed_stems(turn: Turn, clause: Clause, removed: Named) -> tuple[str, ...]:
+    if removed.targets == (MASTER,) and clause.has("target", MASTER):
+        if any(item.text == "music" for item in clause.lexemes):
+            return turn.everything_but((VOCALS,))
+        return ()
+    if removed.group in {"all", "stems"} or (MASTER in removed.targets and removed.excluded):
+        return turn.everything_but(removed.excluded) if removed.excluded else ()
+    group = of_group(turn, removed, one_by_one=True)
+    if group is not None:
+        return group
+    if removed.targets:
+        return tuple(target for target in removed.targets if target != MASTER)
+    if removed.pronoun in {"it", "them", "that", "both"}:
+        known = turn.last_named or turn.conversation.touched()
+        return tuple(target for target in known if target != MASTER)
+    return ()
+
+
+def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
+    named = _before_source(turn, clause, named)
+    if named.excluded:
+        if clause.has("leave") or named.group or named.targets == (MASTER,):
+            if clause.has("group", "all") and "stem" in clause.text:
+                _hand_stems(turn, turn.everything_but(named.excluded))
+            else:
+                _hand_without(turn, named.excluded)
+            return True
+    if named.group in {"all", "stems"} and not [t for t in named.targets if t != MASTER]:
+        _hand_stems(turn, turn.context.stems)
+        return True
+    if named.group == "instruments":
+        if named.targets:
+            _hand_stems(turn, tuple(t for t in named.targets if t != MASTER))
+        _hand_without(turn, (VOCALS,))
+        return True
+    stems = tuple(target for target in named.targets if target != MASTER)
+    if named.group == "rest" and stems:
+        _hand_stems(turn, stems)
+        into = (
+            "into" in clause.text.split()
+            or "and the rest" in clause.text
+            or "and everything else" in clause.text
+        )
+        if into:
+            _hand_without(turn, stems)
+        return True
+    if named.group in {"rest", "rhythm"}:
+        _hand_stems(turn, of_group(turn, named, one_by_one=True) or ())
+        return True
+    if stems:
+        _hand_stems(turn, stems)
+        return True
+    if named.pronoun in {"them", "both", "that", "one"} and turn.last_named:
+        _hand_stems(turn, tuple(t for t in turn.last_named if t != MASTER))
+        return True
+    if named.pronoun in {"them", "both"} or (
+        named.pronoun in {"that", "it"} and clause.any_of(("only",))
+    ):
+        known = tuple(t for t in turn.conversation.touched() if t != MASTER)
+        if known:
+            _hand_stems(turn, known)
+            return True
+    if clause.any_of(("leave",)):
+        return False
+    if "nothing else" in clause.text or "in isolation" in clause.text:
+        return False
+    _hand_stems(turn, turn.context.stems)
+    return True
+
+
+def _before_source(turn: Turn, clause: Clause, named: Named) -> Named:
+    """Drops what stems are taken from: "the vocals from the rest", "from everything else"."""
+    for place, item in enumerate(clause.lexemes):
+        if item.text in {"from", "out of"}:
+            kept = named_in(replace(clause, lexemes=clause.lexemes[:place]), turn.context.stems)
+            if not kept.is_empty:
+                return replace(kept, excluded=named.excluded)
+    return named
+
+
+def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
+    if clause.any_of(("add", "need")) or (
+        clause.has("set") and not clause.any_of(("give", "only"))
+    ):
+        return False
+    stems = tuple(target for target in named.targets if target != MASTER)
+    if named.excluded and (named.group or not stems):
+        _hand_without(turn, named.excluded)
+        return True
+    if named.group in {"all", "stems"} and not stems:
+        if (
+            "stem" in clause.text
+            or "part" in clause.text
+            or "track" in clause.text
+            or "each" in clause.text
+        ):
+            _hand_stems(turn, turn.context.stems)
+            return True
+        return False
+    if named.group == "instruments" or _is_only_music(clause, stems):
+        _hand_without(turn, (VOCALS,))
+        return True
+    if named.group:
+        _hand_stems(turn, of_group(turn, replace(named, targets=()), one_by_one=True) or ())
+        return True
+    if stems:
+        if _is_processed(turn, clause, stems):
+            turn.outputs += [stem for stem in stems if stem not in turn.outputs]
+            turn.name(stems)
+        else:
+            _hand_stems(turn, stems)
+        return True
+    return _read_rendered(turn, clause, named)
+
+
+def _is_only_music(clause: Clause, stems: tuple[str, ...]) -> bool:
+    return not stems and clause.has("only") and any(item.text == "music" for item in clause.lexemes)
+
+
+def _is_processed(turn: Turn, clause: Clause, stems: tuple[str, ...]) -> bool:
+    """Whether a stem is wanted as it sounds now: "give me just that vocal" after edits."""
+    pointed = any(item.text in {"that", "this", "these", "those"} for item in clause.lexemes)
+    edited = any(not turn.mix[stem].is_neutral for stem in stems)
+    return edited and pointed
+
+
+def _read_rendered(turn: Turn, clause: Clause, named: Named) -> bool:
+    rendering = any(
+        item.has("give") and item.text not in _WANTING for item in clause.lexemes
+    ) and all(
+        is_filler(item)
+        or item.mark
+        or any(
+            item.has(k)
+            for k in ("give", "target", "pronoun", "only", "set", "accept", "greeting", "back")
+        )
+        for item in clause.lexemes
+    )
+    if not rendering or named.pronoun == "one":
+        return False
+    touched = turn.last_named or turn.conversation.touched()
+    if clause.has("only") and touched and touched != (MASTER,) and named.pronoun:
+        turn.outputs += [t for t in touched if t != MASTER]
+        return True
+    if MASTER in named.targets or (named.pronoun in {"it", "that"} and not turn.mix.is_neutral):
+        turn.renders_mix = True
+        turn.name((MASTER,))
+        return True
+    return False

@@ -1,0 +1,432 @@
+"""A clause to what it asks for: the dispatch between settings, hand-outs and history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mixdown.mix import MASTER, Filter, TargetSettings
+from services.interpreter.builtin import amounts, effects, handout, timbre
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.history import read_history
+from services.interpreter.builtin.named import Named, named_in
+from services.interpreter.builtin.repeat import read_reference
+from services.interpreter.builtin.targets import targets_of
+from services.interpreter.builtin.turn import Held, Turn
+from services.interpreter.intent import Adjustment, Clearing, Edit, Setting
+
+EQ_KINDS = ("region", "eq")
+NUMBER_KINDS = ("gain", "pan", "reverb", "pitch")
+
+
+def read_clause(turn: Turn, clause: Clause) -> None:
+    """Adds to the turn what a clause asks for.
+
+    Raises:
+        UnclearError: the clause is about the track, but leaves open what is meant.
+    """
+    clause = _completed(clause)
+    bass_is_tone = _bass_is_tone(clause)
+    skip = frozenset({clause.index("target", "bass")}) if bass_is_tone else frozenset()
+    named = named_in(clause, turn.context.stems, skip)
+    if _is_left_alone(clause, named):
+        turn.leaves = True
+        turn.name(())
+        return
+    if clause.has("conditional") or (clause.has("or") and not clause.text.endswith("or")):
+        raise UnclearError("Which one should I do?")
+    if _read_unsupported(turn, clause, named):
+        return
+    if read_history(turn, clause, named):
+        return
+    if named.instruments and not _is_about_nothing(clause):
+        turn.held += [Held(instrument, clause) for instrument in named.instruments]
+        if not named.targets and not named.group:
+            return
+    if read_reference(turn, clause, named):
+        return
+    _read_change(turn, clause, named, bass_is_tone=bass_is_tone)
+
+
+def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool) -> None:
+    kind = _kind_of_change(clause, bass_is_tone=bass_is_tone)
+    if kind in {"", "gain"} and handout.read_handout(turn, clause, named):
+        return
+    if kind == "" or (kind == "gain" and _says_no_loudness(clause)):
+        if clause.has("mute") or clause.has("unmute") or clause.has("off"):
+            _read_mute(turn, clause, named)
+            return
+        if clause.has("back") and not clause.has("down"):
+            _read_back(turn, clause, named)
+            return
+        if clause.has("neutral"):
+            _read_neutral(turn, clause, named)
+            return
+        _read_nothing(turn, clause, named)
+        return
+    if clause.has("mute") and kind == "gain":
+        raise UnclearError("Mute it, or change its level?")
+    if clause.has("unmute") or (clause.has("back") and kind == "gain" and not clause.has("down")):
+        if _read_unmute(turn, named) and not clause.numbers():
+            return
+    _read_effect(turn, clause, named, kind, bass_is_tone=bass_is_tone)
+
+
+# --- What kind of change ---------------------------------------------------------------------------
+
+
+def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
+    if clause.has("filter"):
+        return "filter"
+    frequencies = clause.numbers("hz")
+    if frequencies and clause.has("bound") and not clause.numbers("db"):
+        edge = clause.has("bound", "below") or clause.has("bound", "above")
+        if (
+            edge
+            and clause.any_of(("remove", "off", "down"))
+            and not clause.any_of(("small", "big"))
+        ):
+            return "filter"
+    for kind in ("compression", "pitch"):
+        if clause.has(kind) and not frequencies:
+            return kind
+    if clause.has("reverb"):
+        return "reverb"
+    if frequencies or clause.any_of(EQ_KINDS) or bass_is_tone or _is_plain_frequency(clause):
+        return "eq"
+    if clause.numbers("semitone"):
+        return "pitch"
+    if clause.any_of(("side", "pan")):
+        return "pan"
+    if clause.has("tone"):
+        return "tone"
+    return "gain" if _is_about_loudness(clause) else ""
+
+
+def _is_plain_frequency(clause: Clause) -> bool:
+    numbers = [
+        n for n in clause.numbers("") if n.value >= timbre.SMALLEST_PLAIN_HZ and not n.signed
+    ]
+    return bool(numbers) and (
+        clause.has("q")
+        or (bool(clause.numbers("db")) and clause.any_of(("up", "down", "to", "bound")))
+        or ((clause.has("down", "cut") or clause.has("up", "plain"))
+        and numbers[0].value >= 50)
+    )
+
+
+def _is_about_loudness(clause: Clause) -> bool:
+    if clause.any_of(("up", "down", "volume", "half", "less", "more", "max", "min", "toomuch")):
+        return True
+    return bool(clause.numbers("db", "percent", "times")) or (
+        bool(clause.numbers("")) and (clause.has("to") or any(n.signed for n in clause.numbers("")))
+    )
+
+
+def _says_no_loudness(clause: Clause) -> bool:
+    return (
+        not clause.any_of(("up", "down", "volume", "half", "less", "more", "max", "min"))
+        and not clause.numbers()
+    )
+
+
+# --- Reading ---------------------------------------------------------------------------------------
+
+
+def _read_effect(
+    turn: Turn, clause: Clause, named: Named, kind: str, *, bass_is_tone: bool
+) -> None:
+    _check_loudness_word(clause, kind)
+    setting, sign = _setting_and_sign(clause, kind)
+    targets = targets_of(turn, clause, named, setting=setting, sign=sign)
+    targets = tuple(target for target in targets if target not in named.excluded)
+    if not targets:
+        raise UnclearError("Which part of the song do you mean?")
+    for target in targets:
+        settings = turn.mix[target]
+        changes = _changes(clause, kind, settings, bass_is_tone=bass_is_tone)
+        turn.add_edits(Edit(target, name, change) for name, change in changes)
+    turn.name(targets)
+
+
+def _check_loudness_word(clause: Clause, kind: str) -> None:
+    if kind == "gain" and clause.has("up", "high") and not clause.has("volume"):
+        if not clause.numbers("db", "percent"):
+            raise UnclearError("Do you mean louder, or higher in pitch?")
+    if kind == "gain" and clause.has("down", "drop") and not clause.numbers():
+        if not clause.any_of(("volume", "small", "big", "pronoun")) and not clause.has(
+            "down", "plain"
+        ):
+            raise UnclearError("Should I take it out, or turn it down?")
+    if kind == "gain" and clause.has("down", "cut") and not clause.numbers():
+        if not clause.any_of(("volume", "small", "big")):
+            raise UnclearError("Should I take it out, or turn it down?")
+
+
+def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
+    reduced = amounts.is_reduction(clause)
+    sign = -1 if reduced else 1 if amounts.is_addition(clause) else 0
+    names = {
+        "gain": "gain_db", "pan": "pan", "reverb": "reverb", "pitch": "pitch_semitones",
+        "compression": "compression", "eq": "eq", "tone": "eq", "filter": "filters",
+    }  # fmt: skip
+    if kind == "gain":
+        sign = effects.loudness_direction(clause)
+    return names[kind], sign
+
+
+def _changes(
+    clause: Clause, kind: str, settings: TargetSettings, *, bass_is_tone: bool
+) -> list[tuple[Setting, object]]:
+    match kind:
+        case "gain":
+            change = effects.gain_change(clause, settings)
+            if change is None:
+                raise UnclearError("Louder or quieter, and by how much?")
+            return [("gain_db", change)]
+        case "reverb":
+            return [("reverb", effects.reverb_change(clause, settings))]
+        case "pitch":
+            return [("pitch_semitones", effects.pitch_change(clause, settings))]
+        case "pan":
+            return [("pan", effects.pan_change(clause, settings))]
+        case "compression":
+            return [("compression", effects.compression_change(clause, settings))]
+        case "tone":
+            return [("eq", band) for band in timbre.tone_bands(clause)]
+        case "filter":
+            found = timbre.filter_change(clause, settings)
+            return [("filters" if isinstance(found, Filter) else "clear", found)]
+        case _:
+            bands = timbre.eq_changes(clause, settings, bass_is_tone=bass_is_tone)
+            return [("clear" if isinstance(band, Clearing) else "eq", band) for band in bands]
+
+
+def _read_mute(turn: Turn, clause: Clause, named: Named) -> None:
+    muted = not clause.has("unmute")
+    if muted and not named.is_empty and clause.has("back"):
+        muted = False
+    if not muted:
+        if not _read_unmute(turn, named):
+            targets = targets_of(turn, clause, named, setting="muted", sign=-1)
+            turn.add_edits(Edit(target, "muted", False) for target in targets)
+            turn.name(targets)
+        return
+    targets = targets_of(turn, clause, named, setting="muted", sign=0)
+    if clause.has("only"):
+        pass  # "just mute the drums"
+    turn.add_edits(
+        Edit(target, "muted", True) for target in targets if target not in named.excluded
+    )
+    turn.name(targets)
+
+
+def _read_unmute(turn: Turn, named: Named) -> bool:
+    """Brings back what is muted, of what is named or of all; False where nothing is."""
+    muted = [target for target in turn.context.targets if turn.mix[target].muted]
+    wanted: list[str] = list(named.targets)
+    if not wanted and named.group in {"", "all", "stems"}:
+        referred = turn.last_named or turn.conversation.touched()
+        wanted = [target for target in muted if target in referred] or muted
+        if named.group in {"all", "stems"}:
+            wanted = muted
+    elif named.group == "rest":
+        wanted = [target for target in muted if target not in turn.named]
+    found = [target for target in wanted if turn.mix[target].muted and target not in named.excluded]
+    if not found:
+        return False
+    turn.add_edits(Edit(target, "muted", False) for target in found)
+    turn.name(found)
+    return True
+
+
+def _read_back(turn: Turn, clause: Clause, named: Named) -> None:
+    if clause.has("neutral"):
+        _read_neutral(turn, clause, named)
+    elif not _read_unmute(turn, named):
+        targets = named.targets
+        if not targets or named.instruments:
+            raise UnclearError("What should I bring back?")
+        if turn.conversation.latest_change() is not None and _was_left_out(turn, targets):
+            turn.renders_mix = True
+            turn.name(targets)
+            return
+        raise UnclearError(f"The {' and '.join(targets)} are not muted. Louder, perhaps?")
+
+
+def _was_left_out(turn: Turn, targets: tuple[str, ...]) -> bool:
+    del turn, targets
+    return False
+
+
+def _read_neutral(turn: Turn, clause: Clause, named: Named) -> None:
+    targets = targets_of(turn, clause, named, setting="clear", sign=0)
+    if clause.has("volume"):
+        turn.add_edits(Edit(target, "gain_db", Adjustment(0.0, False)) for target in targets)
+    else:
+        turn.add_edits(Edit(target, "clear", Clearing("all")) for target in targets)
+    turn.name(targets)
+
+
+def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
+    """Where a target is named and nothing is asked of it, asks; remembers it otherwise."""
+    found = named.targets
+    if named.group in {"all", "stems"}:
+        found = (MASTER,)
+    elif named.pronoun and not found:
+        found = turn.last_named or turn.conversation.touched() or (MASTER,)
+    if clause.has("complaint") and found and not clause.any_of(("vague",)):
+        turn.name(found)
+        return
+    if clause.any_of(("vague", "set", "add", "give", "only", "need", "even", "effects")) or found:
+        turn.name(found)
+        what = " and ".join("mix" if t == MASTER else t for t in found) or "song"
+        raise UnclearError(f"What should I do with the {what}: louder, quieter, an effect?")
+
+
+# --- What is not meant -----------------------------------------------------------------------------
+
+
+def _is_left_alone(clause: Clause, named: Named) -> bool:
+    """Whether a clause only says what is to stay: "leave the bass alone", "not the vocals"."""
+    if clause.has("leave") and not clause.any_of(("remove", "only", "mute", "off")):
+        wants_state = clause.any_of(("up", "down", "tone", "side", "small")) and clause.has("set")
+        return not wants_state
+    if clause.has("leave") and clause.has("remove") and "out" not in clause.text.split():
+        return True
+    if clause.has("not") and amounts.is_negated(clause):
+        return not clause.any_of(("need", "leave")) and not _is_unwanted(clause)
+    return (
+        clause.has("not")
+        and not clause.has_action
+        and not named.is_empty
+        and not _is_unwanted(clause)
+    )
+
+
+def _is_unwanted(clause: Clause) -> bool:
+    """Whether "not" says to take something out: "I don't want the drums"."""
+    place = clause.index("not")
+    following = clause.lexemes[place + 1 : place + 2]
+    return bool(following) and following[0].text in {
+        "want",
+        "need",
+        "have",
+        "hear",
+        "wanna hear",
+        "want to hear",
+    }
+
+
+def _is_about_nothing(clause: Clause) -> bool:
+    return not (
+        clause.has_action
+        or clause.any_of(("give", "only", "add", "set", "volume", "need", "vague"))
+        or clause.numbers()
+    )
+
+
+_HARMLESS_NEAR = {
+    "stereo width": ("side", "pan"),
+    "tempo": (),
+    "noise reduction": (),
+}
+
+
+def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
+    operations = clause.values("unsupported")
+    kept = [
+        name
+        for name in operations
+        if not clause.any_of(_HARMLESS_NEAR.get(name, ())) or not _HARMLESS_NEAR.get(name)
+    ]
+    if "cutting and arranging" in kept and clause.any_of(("reverb",)):
+        kept.remove("cutting and arranging")
+    if not kept:
+        return False
+    turn.not_done += [name for name in kept if name not in turn.not_done]
+    turn.name(target for target in named.targets if target != MASTER)
+    return True
+
+
+# --- Bass, the instrument or the tone ---------------------------------------------------------------
+
+
+def _bass_is_tone(clause: Clause) -> bool:
+    """Whether "bass" is plainly a tone: "more bass in the vocals", "give the drums less bass"."""
+    place = clause.index("target", "bass")
+    if place < 0 or clause.lexemes[place].text not in {"bass", "base"}:
+        return False
+    if clause.any_of(EFFECT_KINDS) or clause.any_of(("mute", "separate", "file", "undo", "reset")):
+        return False
+    others = [
+        index
+        for index, item in enumerate(clause.lexemes)
+        if index != place and (item.has("target") or item.has("six") or item.has("pronoun", "them"))
+    ]
+    if not others or not clause.any_of(
+        ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
+    ):
+        return (
+            clause.joiner == "with"
+            and clause.any_of(("more", "less", "small", "big"))
+            and bool(clause.previous and clause.previous.has_named_target)
+        )
+    nearest = min(others, key=lambda index: abs(index - place))
+    between = clause.lexemes[min(nearest, place) + 1 : max(nearest, place)]
+    if any(item.has("and") or item.mark for item in between):
+        return False
+    is_master = clause.lexemes[nearest].has("target", MASTER)
+    if nearest > place:
+        return any(item.has("in") or item.has("of") or item.has("to") for item in between) and not (
+            is_master and not clause.any_of(("add",)) and "whole" not in clause.text
+        )
+    before = [
+        item for item in clause.lexemes[:place] if not item.has("filler") and not item.has("of")
+    ]
+    quantified = bool(before) and any(
+        before[-1].has(kind)
+        for kind in ("more", "less", "small", "big", "toomuch", "add", "medium")
+    )
+    return quantified
+
+
+# --- Short clauses ---------------------------------------------------------------------------------
+
+
+def _completed(clause: Clause) -> Clause:
+    """Completes "… and the bass 2 dB" with what the clause before said."""
+    before = clause.previous
+    if before is None or not before.has_action or clause.has_action or clause.any_of(("effects",)):
+        return clause
+    if clause.any_of(("give", "only", "add", "need", "vague", "volume")) or clause.has(
+        "pronoun", "same"
+    ):
+        return clause
+    if not (clause.numbers() or _also(clause)) or (
+        not clause.has_named_target and not clause.numbers("hz")
+    ):
+        return clause
+    kept_numbers = not clause.numbers()
+    carried = tuple(
+        item
+        for item in before.lexemes
+        if not any(
+            item.has(kind) for kind in ("target", "six", "group", "pronoun", "and", "except")
+        )
+        and not item.has("in")
+        and not any(kind.startswith("instrument_") for kind, _ in item.readings)
+        and (
+            kept_numbers
+            or not item.number
+            or (bool(clause.numbers("hz")) and item.number.unit == "db")
+        )
+    )
+    return replace(clause, lexemes=(*carried, *clause.lexemes))
+
+
+def _also(clause: Clause) -> bool:
+    return clause.has("also") and all(
+        is_filler(item) or item.has("also") or item.has("target") or item.has("six") or item.mark
+        for item in clause.lexemes
+    )

@@ -1,0 +1,133 @@
+"""Prompts that ask for no change: greetings, questions, other subjects, other languages."""
+
+from __future__ import annotations
+
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    NAMED_KINDS,
+    Clause,
+    is_filler,
+    is_verb,
+)
+from services.interpreter.intent import ClarificationReason
+from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.vocabulary import vocabulary
+
+_TALK_KINDS = ("greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun")
+_AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "has", "had", "am"}
+_ASKING_FOR_ACTION = ("set", "add", "give", "separate", "mute", "unmute", "remove", "undo", "reset")
+
+
+def is_injection(lexemes: list[Lexeme]) -> bool:
+    """Whether a prompt tries to instruct the interpreter itself."""
+    return any(item.has("injection") for item in lexemes)
+
+
+def is_foreign(lexemes: list[Lexeme]) -> bool:
+    """Whether a prompt is in another language than English."""
+    words = [item for item in lexemes if not item.mark and not item.number]
+    foreign = vocabulary().foreign
+    unknown = [item for item in words if item.is_unknown]
+    known_foreign = [item for item in unknown if item.text in foreign]
+    strange = [item for item in unknown if not item.text.isascii()]
+    if len(known_foreign) >= 2 or (known_foreign and len(unknown) >= 2):
+        return True
+    if known_foreign and len(words) <= 4:
+        return True
+    return bool(strange) and len(unknown) * 2 >= len(words)
+
+
+def says(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Returns the words that say something."""
+    return [item for item in lexemes if not item.mark]
+
+
+def talk_reason(lexemes: list[Lexeme]) -> ClarificationReason | None:
+    """Returns why a prompt is only talk; None where it may be an instruction."""
+    words = says(lexemes)
+    if not words:
+        return "ambiguous"
+    clause = Clause(tuple(words))
+    asks_help = clause.has("help")
+    substance = clause.any_of((*ACTION_KINDS, *NAMED_KINDS)) or bool(clause.numbers())
+    if asks_help and not _is_polite_command(words):
+        return "help"
+    if not substance and all(any(item.has(kind) for kind in _TALK_KINDS) for item in words):
+        if any(item.has("greeting") for item in words) or any(
+            item.has("decline") for item in words
+        ):
+            return "greeting"
+        return "ambiguous"
+    return None
+
+
+def _is_polite_command(words: list[Lexeme]) -> bool:
+    """Whether "help me make the vocals louder" is a command after all."""
+    place = next(i for i, item in enumerate(words) if item.has("help"))
+    text = words[place].text
+    if text in {"help me", "help", "help me out", "how would i", "how do i", "how can i"}:
+        following = Clause(tuple(words[place + 1 :]))
+        return text.startswith("help") and following.has_action and following.any_of(NAMED_KINDS)
+    if text in {
+        "example",
+        "examples",
+        "instructions please",
+        "first time here",
+        "new here",
+        "options",
+        "suggestions",
+        "features",
+    }:
+        rest = Clause(tuple(w for i, w in enumerate(words) if i != place))
+        return rest.any_of(("set", "add", "mute", "separate", "remove", "up", "down", "file"))
+    return False
+
+
+def is_question(clause: Clause) -> bool:
+    """Whether a clause asks about something instead of asking for it."""
+    words = [item for item in clause.lexemes if not item.mark]
+    while words and (
+        words[0].has("greeting")
+        or words[0].has("ok")
+        or words[0].has("also")
+        or words[0].text in {"and", "so", "but", "then", "now", "well"}
+    ):
+        words = words[1:]
+    if not words:
+        return False
+    if words[0].has("question") and words[0].text not in {"when", "where"}:
+        return True
+    if words[0].has("question"):
+        return clause.is_question
+    if words[0].text in _AUXILIARIES and clause.is_question:
+        return True
+    return words[0].text in {"is", "are", "did", "does", "was", "were"} and not any(
+        is_verb(item) for item in words[1:]
+    )
+
+
+def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
+    """Whether a prompt has nothing to do with the track."""
+    words = says(lexemes)
+    clause = Clause(tuple(words))
+    return not clause.any_of(
+        (*ACTION_KINDS, *NAMED_KINDS, "give", "volume", "effects", "unsupported")
+    )
+
+
+def is_story(clause: Clause) -> bool:
+    """Whether a clause tells something instead of asking for it."""
+    unknown = clause.unknown
+    if not unknown:
+        return False
+    meaningful = [item for item in clause.lexemes if not item.mark and not is_filler(item)]
+    return len(unknown) >= 2 or len(unknown) * 2 > len(meaningful)
+
+
+def starts_like_command(clause: Clause) -> bool:
+    """Whether a clause opens with a verb of command."""
+    for item in clause.lexemes:
+        if item.mark or is_filler(item) or item.has("ok") or item.has("greeting"):
+            continue
+        return is_verb(item) or any(item.has(kind) for kind in _ASKING_FOR_ACTION)
+    return False

@@ -1,0 +1,120 @@
+"""One turn while it is being understood: what was found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mixdown.mix import MASTER, Mix
+from services.interpreter.builtin.clauses import Clause
+from services.interpreter.builtin.conversation import Conversation
+from services.interpreter.builtin.named import Instrument
+from services.interpreter.edits import apply_edits
+from services.interpreter.intent import Context, Edit, History, Limitation
+
+
+@dataclass(frozen=True)
+class Held:
+    """An instruction for an instrument that no stem stands for."""
+
+    instrument: Instrument
+    clause: Clause
+
+
+@dataclass
+class Turn:
+    """What a prompt was found to ask for, clause by clause.
+
+    Args:
+        context: The context of the prompt.
+        conversation: The turns before.
+        mix: The mix after the edits found so far.
+        edits: Edits, in order.
+        stems: Stems to hand out as they are.
+        without: Stems that the original is handed out without.
+        outputs: Stems to hand out with their settings.
+        renders_mix: Whether the whole mix is asked for without a change.
+        history: An undo, redo or reset.
+        held: Instructions for instruments that no stem stands for.
+        not_done: Operations that Mixdown does not have.
+        questions: What has to be asked.
+        doubts: Clauses that look like instructions and were not understood.
+        limitations: What was clamped or left out.
+        named: Targets named in this prompt, in order.
+        last_named: Targets of the latest clause that named any.
+        leaves: Whether something is to be left alone.
+        confidence: How sure this understanding is.
+    """
+
+    context: Context
+    conversation: Conversation
+    mix: Mix
+    edits: list[Edit] = field(default_factory=list)
+    stems: list[str] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+    renders_mix: bool = False
+    history: History | None = None
+    held: list[Held] = field(default_factory=list)
+    not_done: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    limitations: list[Limitation] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+    last_named: tuple[str, ...] = ()
+    leaves: bool = False
+    confidence: float = 1.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing to carry out was found."""
+        return not (
+            self.edits
+            or self.stems
+            or self.without
+            or self.outputs
+            or self.renders_mix
+            or self.history
+        )
+
+    def add_edits(self, edits: Iterable[Edit]) -> None:
+        """Adds edits and applies them."""
+        found = list(edits)
+        applied = apply_edits(self.mix, found)
+        self.edits += found
+        self.mix = applied.mix
+        self.limitations += applied.limitations
+
+    def name(self, targets: Iterable[str]) -> None:
+        """Remembers targets for "it" and "them"."""
+        found = tuple(targets)
+        if not found:
+            return
+        self.last_named = found
+        for target in found:
+            if target not in self.named:
+                self.named.append(target)
+
+    def everything_but(self, excluded: Iterable[str]) -> tuple[str, ...]:
+        """Returns all stems but some."""
+        left_out = set(excluded)
+        return tuple(stem for stem in self.context.stems if stem not in left_out)
+
+    def last_edits(self) -> list[Edit]:
+        """Returns the latest edits that belong to one target."""
+        last = self.edits[-1].target
+        found: list[Edit] = []
+        for edit in reversed(self.edits):
+            if edit.target != last:
+                break
+            found.insert(0, edit)
+        return found
+
+    @property
+    def spoken_stems(self) -> list[str]:
+        """Stems named in this prompt."""
+        return [target for target in self.named if target != MASTER]
+
+    def doubt(self, factor: float) -> None:
+        """Lowers the confidence."""
+        self.confidence *= factor

@@ -1,0 +1,206 @@
+"""Edits applied to a mix: pure functions that clamp what is out of range and say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mixdown.mix import (
+    COMPRESSION_LEVELS,
+    NEUTRAL,
+    RANGES,
+    EqBand,
+    Filter,
+    Mix,
+    TargetSettings,
+)
+from mixdown.mix.settings import MAX_EQ_BANDS
+from services.interpreter.intent import (
+    NUMBER_SETTINGS,
+    Adjustment,
+    Change,
+    Clearing,
+    CompressionChange,
+    Edit,
+    Limitation,
+    Setting,
+)
+
+SAME_BAND_OCTAVES = 1 / 6
+"""An edit this close to a band of the same type changes that band."""
+
+MIN_BANDPASS_RATIO = 1.05
+"""How far apart the corners of a band-pass stay when words ask for less."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A mix after edits, and what had to be clamped or left out."""
+
+    mix: Mix
+    limitations: tuple[Limitation, ...] = ()
+
+
+def apply_edits(mix: Mix, edits: Iterable[Edit]) -> Applied:
+    """Applies edits in order. Never raises for a value out of range: it is clamped."""
+    limitations: list[Limitation] = []
+    for edit in edits:
+        settings = _changed(mix[edit.target], edit, limitations)
+        mix = mix.with_target(edit.target, _rounded(settings))
+    return Applied(mix, tuple(limitations))
+
+
+def difference(before: Mix, after: Mix) -> tuple[Edit, ...]:
+    """Returns edits that turn one mix into the other, all of them absolute."""
+    edits: list[Edit] = []
+    for target in sorted({*before.targets, *after.targets}):
+        old, new = before[target], after[target]
+        if new.is_neutral and not old.is_neutral:
+            edits.append(Edit(target, "clear", Clearing("all")))
+            continue
+        for setting in NUMBER_SETTINGS:
+            if getattr(old, setting) != getattr(new, setting):
+                edits.append(Edit(target, setting, Adjustment(getattr(new, setting), False)))
+        if old.muted != new.muted:
+            edits.append(Edit(target, "muted", new.muted))
+        if old.compression != new.compression:
+            edits.append(Edit(target, "compression", CompressionChange(new.compression)))
+        edits += _band_differences(target, old, new)
+    return tuple(edits)
+
+
+def _band_differences(target: str, old: TargetSettings, new: TargetSettings) -> list[Edit]:
+    edits: list[Edit] = []
+    if old.eq != new.eq:
+        if old.eq:
+            edits.append(Edit(target, "clear", Clearing("eq")))
+        edits += [Edit(target, "eq", band) for band in new.eq]
+    if old.filters != new.filters:
+        if old.filters:
+            edits.append(Edit(target, "clear", Clearing("filters")))
+        edits += [Edit(target, "filters", item) for item in new.filters]
+    return edits
+
+
+def _changed(settings: TargetSettings, edit: Edit, report: list[Limitation]) -> TargetSettings:
+    match edit.change:
+        case bool(muted):
+            return replace(settings, muted=muted)
+        case Adjustment() as change:
+            base = float(getattr(settings, edit.setting))
+            wanted = base + change.value if change.relative else change.value
+            value = _clamp(edit.target, edit.setting, wanted, report)
+            values: Mapping[str, Any] = {edit.setting: value}
+            return replace(settings, **values)
+        case CompressionChange() as change:
+            return replace(settings, compression=_level(settings, change))
+        case EqBand() as band:
+            return _with_band(settings, edit.target, band, report)
+        case Filter() as item:
+            return _with_filter(settings, edit.target, item, report)
+        case Clearing() as clearing:
+            return cleared(settings, clearing)
+
+
+def _level(settings: TargetSettings, change: CompressionChange) -> Any:
+    if change.level is not None:
+        return change.level
+    index = COMPRESSION_LEVELS.index(settings.compression) + change.levels
+    return COMPRESSION_LEVELS[min(max(index, 0), len(COMPRESSION_LEVELS) - 1)]
+
+
+def _with_band(
+    settings: TargetSettings, target: str, band: EqBand, report: list[Limitation]
+) -> TargetSettings:
+    frequency_hz = _clamp(target, "eq.frequency_hz", band.frequency_hz, report)
+    q = _clamp(target, "eq.q", band.q, report)
+    bands = list(settings.eq)
+    for index, old in enumerate(bands):
+        if old.type == band.type and is_same_band(old.frequency_hz, frequency_hz):
+            gain_db = _clamp(target, "eq.gain_db", old.gain_db + band.gain_db, report)
+            new_q = q if band.q != 1.0 else old.q
+            bands[index] = EqBand(old.type, old.frequency_hz, gain_db, new_q)
+            kept = tuple(item for item in bands if abs(item.gain_db) > 1e-9)
+            return replace(settings, eq=kept)
+    if len(bands) >= MAX_EQ_BANDS:
+        text = f"the equaliser of {target} is full ({MAX_EQ_BANDS} bands)"
+        report.append(Limitation("not_done", text, target, "eq"))
+        return settings
+    gain_db = _clamp(target, "eq.gain_db", band.gain_db, report)
+    if abs(gain_db) <= 1e-9:
+        return settings
+    return replace(settings, eq=(*bands, EqBand(band.type, frequency_hz, gain_db, q)))
+
+
+def is_same_band(one_hz: float, other_hz: float) -> bool:
+    """Whether two frequencies lie within a sixth of an octave of each other."""
+    return abs(math.log2(one_hz / other_hz)) <= SAME_BAND_OCTAVES + 1e-9
+
+
+def _with_filter(
+    settings: TargetSettings, target: str, item: Filter, report: list[Limitation]
+) -> TargetSettings:
+    def corner(value: float | None) -> float:
+        assert value is not None
+        return _clamp(target, "filters.cutoff_hz", value, report)
+
+    if item.type == "bandpass":
+        low_hz, high_hz = sorted((corner(item.low_hz), corner(item.high_hz)))
+        if high_hz < low_hz * MIN_BANDPASS_RATIO:
+            corners = RANGES["filters.cutoff_hz"]
+            low_hz = min(low_hz, corners.maximum / MIN_BANDPASS_RATIO)
+            high_hz = low_hz * MIN_BANDPASS_RATIO
+        item = Filter("bandpass", low_hz=low_hz, high_hz=high_hz)
+    else:
+        item = Filter(item.type, cutoff_hz=corner(item.cutoff_hz))
+    kept = tuple(old for old in settings.filters if old.type != item.type)
+    return replace(settings, filters=(*kept, item))
+
+
+def cleared(settings: TargetSettings, clearing: Clearing) -> TargetSettings:
+    """Returns settings without what `clearing` names."""
+    match clearing.setting:
+        case "all":
+            return NEUTRAL
+        case "eq":
+            return replace(settings, eq=())
+        case "filters":
+            return replace(settings, filters=())
+        case "filter":
+            kept = tuple(item for item in settings.filters if item.type != clearing.filter_type)
+            return replace(settings, filters=kept)
+        case "eq_band":
+            assert clearing.frequency_hz is not None
+            bands = tuple(
+                band
+                for band in settings.eq
+                if not is_same_band(band.frequency_hz, clearing.frequency_hz)
+            )
+            return replace(settings, eq=bands)
+
+
+def _clamp(target: str, setting: str, wanted: float, report: list[Limitation]) -> float:
+    allowed = RANGES[setting]
+    used = allowed.clamp(wanted)
+    if abs(used - wanted) > 1e-6:
+        unit = f" {allowed.unit}" if allowed.unit else ""
+        more = "more" if wanted > used else "less"
+        name = setting.rsplit(".", maxsplit=1)[-1].split("_", maxsplit=1)[0]
+        text = f"{wanted:+.4g}{unit} of {name} is {more} than I can do; I used {used:+.4g}{unit}"
+        report.append(Limitation("clamped", text, target, setting, wanted, used))
+    return used
+
+
+def _rounded(settings: TargetSettings) -> TargetSettings:
+    """Keeps sums of decimal steps decimal, so that −3 after +3 is neutral again."""
+    values: Mapping[str, Any] = {
+        name: round(getattr(settings, name), 6) + 0.0 for name in NUMBER_SETTINGS
+    }
+    return replace(settings, **values)
+
+
+def edit(target: str, setting: Setting, change: Change) -> Edit:
+    """Returns an edit; short for the grammar, which makes many."""
+    return Edit(target, setting, change)

@@ -1,0 +1,169 @@
+"""Tokens to lexemes: phrases of the vocabulary, numbers with units, and what is not known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from services.interpreter.language.numerals import numeral_at
+from services.interpreter.language.tokens import Token, tokens_of
+from services.interpreter.language.typos import corrected
+from services.interpreter.language.vocabulary import Reading, vocabulary
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it was said.
+
+    Args:
+        value: The number, with its sign.
+        unit: "db", "hz", "percent", "semitone", "times", or "" for none.
+        signed: Whether a sign was said.
+        is_range_end: Whether it ends a range ("200-400").
+        more: Whether it was said as an addition ("one more semitone", "another 2 dB").
+    """
+
+    value: float
+    unit: str = ""
+    signed: bool = False
+    is_range_end: bool = False
+    more: bool = False
+
+
+@dataclass(frozen=True)
+class Lexeme:
+    """A phrase with its meanings, a number, a mark, or a word that is not known."""
+
+    text: str
+    readings: tuple[Reading, ...] = ()
+    number: Number | None = None
+    mark: str = ""
+
+    def has(self, kind: str, *values: str) -> bool:
+        """Whether a reading has this kind, and one of the values where any are given."""
+        return any(
+            kind == read and (not values or value in values) for read, value in self.readings
+        )
+
+    def value(self, kind: str) -> str:
+        """Returns the value of the reading of this kind, "" where there is none."""
+        return next((value for read, value in self.readings if read == kind), "")
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether this is a word without a meaning."""
+        return not (self.readings or self.number or self.mark)
+
+
+_FACTORS = {"khz": ("hz", 1000.0), "tone": ("semitone", 2.0), "octave": ("semitone", 12.0)}
+_FACTORS["cent"] = ("semitone", 0.01)
+
+
+def lexemes_of(text: str) -> list[Lexeme]:
+    """Reads a prompt. Never raises."""
+    tokens = [
+        replace(token, text=corrected(token.text)) if token.kind == "word" else token
+        for token in tokens_of(text)
+    ]
+    words = [token.text if token.kind == "word" else "" for token in tokens]
+    lexemes: list[Lexeme] = []
+    index = 0
+    while index < len(tokens):
+        length, lexeme = _lexeme_at(tokens, words, index)
+        lexemes.append(lexeme)
+        index += length
+    return _signed(lexemes)
+
+
+def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Lexeme]:
+    token = tokens[index]
+    if token.kind == "mark":
+        return 1, Lexeme(token.text, mark=token.text)
+    length, readings = vocabulary().longest(words, index) if words[index] else (0, ())
+    if readings and readings[0][0] == "interval":
+        return length, _number_lexeme(
+            words, index, length, Number(float(readings[0][1]), "semitone")
+        )
+    number = _number_at(tokens, words, index)
+    if number and (number[1].unit or number[0] > length or token.kind == "number"):
+        return number[0], _number_lexeme(words, index, number[0], number[1])
+    if not length:
+        return 1, Lexeme(token.text)
+    if readings[0][0] == "unit" and len(readings) == 1:
+        return length, Lexeme(" ".join(words[index : index + length]), readings)
+    return length, Lexeme(" ".join(words[index : index + length]), readings)
+
+
+def _number_lexeme(words: list[str], index: int, length: int, number: Number) -> Lexeme:
+    return Lexeme(
+        " ".join(words[index : index + length]).strip() or f"{number.value:g}", number=number
+    )
+
+
+def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Number] | None:
+    """Reads a number with its unit; "another dB" and "an octave" count as one."""
+    found = numeral_at(tokens, index)
+    more = False
+    if found is None:
+        if words[index] not in {"a", "an", "another", "half", "single"}:
+            return None
+        value = 0.5 if words[index] == "half" else 1.0
+        length = (
+            2 if words[index] == "half" and words[index + 1 : index + 2] in (["a"], ["an"]) else 1
+        )
+        unit_length, unit = _unit_at(words, index + length)
+        if words[index] == "another":
+            nested = numeral_at(tokens, index + 1) if index + 1 < len(tokens) else None
+            if nested:
+                length, value = nested[0] + 1, nested[1]
+                unit_length, unit = _unit_at(words, index + length)
+            more = True
+        if not unit or (unit == "times"):
+            return None
+        return length + unit_length, _scaled(Number(value, unit, more=more))
+    length, value = found
+    if (
+        words[index + length : index + length + 1] == ["more"]
+        and _unit_at(words, index + length + 1)[0]
+    ):
+        length, more = length + 1, True
+    if words[index + length : index + length + 1] == ["of"]:
+        unit_length, unit = _unit_at(words, index + length + 1)
+        unit_length += 1 if unit else 0
+    else:
+        unit_length, unit = _unit_at(words, index + length)
+    token = tokens[index]
+    negative = token.kind == "number" and token.value < 0
+    number = Number(-value if negative else value, unit, token.signed, token.is_range_end, more)
+    return length + unit_length, _scaled(number)
+
+
+def _unit_at(words: list[str], index: int) -> tuple[int, str]:
+    if index >= len(words) or not words[index]:
+        return 0, ""
+    length, readings = vocabulary().longest(words, index)
+    unit = next((value for kind, value in readings if kind == "unit"), "")
+    return (length, unit) if unit else (0, "")
+
+
+def _scaled(number: Number) -> Number:
+    unit, factor = _FACTORS.get(number.unit, (number.unit, 1.0))
+    return replace(number, unit=unit, value=round(number.value * factor, 6))
+
+
+def _signed(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "minus 3 dB" and "plus 5" as signs, and gives both ends of a range one unit."""
+    result: list[Lexeme] = []
+    for lexeme in lexemes:
+        number = lexeme.number
+        before = result[-1] if result else None
+        if number and before and before.text in {"minus", "plus", "negative"} and not number.signed:
+            result.pop()
+            factor = 1 if before.text == "plus" else -1
+            number = replace(number, value=factor * number.value, signed=True)
+            lexeme = Lexeme(lexeme.text, number=number)
+        if number and number.is_range_end and before and before.number and not before.number.unit:
+            scale = 1000.0 if before.number.value * 100 < number.value else 1.0
+            shared = replace(before.number, unit=number.unit, value=before.number.value * scale)
+            result[-1] = Lexeme(before.text, number=shared)
+        result.append(lexeme)
+    return result

@@ -1,0 +1,282 @@
+"""Replies: one or two sentences with the real numbers, as a helpful sound engineer would speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from mixdown.mix import MASTER, EqBand, Filter, Mix, TargetSettings
+from services.interpreter.intent import (
+    ClarificationReason,
+    Context,
+    History,
+    Limitation,
+    Proposal,
+    Remix,
+    Separation,
+)
+
+_CANNOT: Mapping[str, str] = {
+    "autotune": "I can't correct the tuning of a voice, but I can shift its pitch by semitones.",
+    "tempo": "I can't change the tempo; pitch, level, effects and stems I can.",
+    "transcription": "I can't write down lyrics, chords or notes, but I can isolate the part for you.",
+    "MIDI": "I can't turn audio into MIDI, but I can isolate the stem for a tool that does.",
+    "mastering": "I don't master, but I can compress the whole mix, shape its EQ or set its level.",
+    "loudness target": "I don't aim at loudness targets; tell me how many dB up or down instead.",
+    "key detection or setting a key": "I can't aim at a key, but I can shift the pitch: how many "
+    "semitones up or down?",
+    "generating music": "I only work with what is in the track; I can bring out a part or mute it.",
+    "delay or echo": "I have no delay or echo; some reverb, perhaps?",
+    "distortion": "I have no distortion; heavy compression or a telephone filter gets rough, too.",
+    "chorus or modulation effects": "I have no modulation effects; pitch, reverb, EQ and filters "
+    "I have.",
+    "gating or side-chaining": "I have no gate, limiter or side-chain; light, medium or heavy "
+    "compression I have.",
+    "de-essing": "I have no de-esser, but I can make it less sibilant with the EQ.",
+    "noise reduction": "I can't remove noise, but a high-pass takes out rumble and a low-pass hiss.",
+    "stereo width": "I can't change the stereo width, but I can pan each stem.",
+    "cutting and arranging": "I can't cut, fade or rearrange; I change the sound of the whole track.",
+    "editing only a section": "I can only change the whole track, not a section of it.",
+    "other recordings": "I can only work with the track of this session.",
+    "analysing the track": "I don't analyse the track; tell me what you would like to change.",
+}
+
+
+def done(
+    intent: Separation | Remix, before: Mix, after: Mix, limitations: Sequence[Limitation]
+) -> str:
+    """Tells what was done, and what was not."""
+    if isinstance(intent, Separation):
+        sentence = _handed_out(intent)
+    else:
+        changes = list(changes_between(before, after))
+        sentence = _joined(changes) if changes else ""
+        if intent.outputs:
+            handed = f"here {_are(intent.outputs)} {_names(intent.outputs)}"
+            sentence = f"{sentence}; {handed}" if sentence else handed
+        sentence = sentence or "Nothing changes: the mix already is like that"
+    return _sentences([sentence, *(item.text for item in limitations)])
+
+
+def changes_between(before: Mix, after: Mix) -> Iterable[str]:
+    """Yields a phrase for each setting that changed, with its new value."""
+    for target in sorted({*before.targets, *after.targets}, key=_order):
+        old, new = before[target], after[target]
+        if new.is_neutral and not old.is_neutral:
+            yield _cleared(target, old)
+            continue
+        yield from _number_changes(target, old, new)
+        yield from _band_changes(target, old, new)
+
+
+def _cleared(target: str, old: TargetSettings) -> str:
+    if set(old.changed()) == {"muted"}:
+        return f"{name(target)} back on"
+    if set(old.changed()) == {"reverb"}:
+        return f"{name(target)} dry again"
+    if set(old.changed()) == {"pan"}:
+        return f"{name(target)} in the centre"
+    return f"{name(target)} back to the original"
+
+
+def _number_changes(target: str, old: TargetSettings, new: TargetSettings) -> Iterable[str]:
+    label = name(target)
+    if old.gain_db != new.gain_db:
+        step = new.gain_db - old.gain_db
+        now = f" (now {new.gain_db:+.3g})" if old.gain_db else ""
+        yield f"{label} {'up' if step > 0 else 'down'} {abs(step):.3g} dB{now}"
+    if old.muted != new.muted:
+        yield f"{label} {'muted' if new.muted else 'back on'}"
+    if old.pan != new.pan:
+        side = "left" if new.pan < 0 else "right"
+        yield (f"{label} {abs(new.pan):.0%} {side}" if new.pan else f"{label} in the centre")
+    if old.reverb != new.reverb:
+        way = "up to" if new.reverb > old.reverb else "down to"
+        yield f"reverb on the {label} {way} {new.reverb:.3g}"
+    if old.pitch_semitones != new.pitch_semitones:
+        step = new.pitch_semitones - old.pitch_semitones
+        now = f" (now {new.pitch_semitones:+.3g})" if old.pitch_semitones else ""
+        unit = "semitone" if abs(step) == 1 else "semitones"
+        yield f"{label} pitched {'up' if step > 0 else 'down'} {abs(step):.3g} {unit}{now}"
+    if old.compression != new.compression:
+        level = "no" if new.compression == "none" else new.compression
+        yield f"{level} compression on the {label}"
+
+
+def _band_changes(target: str, old: TargetSettings, new: TargetSettings) -> Iterable[str]:
+    label = name(target)
+    if old.eq and not new.eq:
+        yield f"EQ off the {label}"
+    for band in new.eq:
+        if band not in old.eq:
+            yield f"{band.gain_db:+.3g} dB {_place(band)} on the {label}"
+    for item in new.filters:
+        if item not in old.filters:
+            yield f"{_filter(item)} on the {label}"
+    gone = {item.type for item in old.filters} - {item.type for item in new.filters}
+    for kind in sorted(gone):
+        yield f"{kind[:-4]}-pass off the {label}"
+
+
+def _place(band: EqBand) -> str:
+    where = {"peak": "at", "low_shelf": "below", "high_shelf": "above"}[band.type]
+    return f"{where} {frequency(band.frequency_hz)}"
+
+
+def _filter(item: Filter) -> str:
+    if item.type == "bandpass":
+        assert item.low_hz is not None and item.high_hz is not None
+        return f"band-pass from {frequency(item.low_hz)} to {frequency(item.high_hz)}"
+    assert item.cutoff_hz is not None
+    return f"{item.type[:-4]}-pass at {frequency(item.cutoff_hz)}"
+
+
+def frequency(hertz: float) -> str:
+    """Writes a frequency: "250 Hz", "3.5 kHz"."""
+    return f"{hertz / 1000:.3g} kHz" if hertz >= 1000 else f"{hertz:.3g} Hz"
+
+
+def name(target: str) -> str:
+    """Writes a target: "vocals", "whole mix"."""
+    return {MASTER: "whole mix", "other": "other stem"}.get(target, target)
+
+
+def _handed_out(intent: Separation) -> str:
+    parts: list[str] = []
+    if intent.stems:
+        parts.append(f"here {_are(intent.stems)} {_names(intent.stems)}")
+    if intent.without:
+        parts.append(f"here is the song without {_names(intent.without)}")
+    return ", and ".join(parts)
+
+
+def _are(stems: Sequence[str]) -> str:
+    plural = len(stems) > 1 or stems[0] in {"vocals", "drums"}
+    return "are" if plural else "is"
+
+
+def _names(stems: Sequence[str]) -> str:
+    names = [f"the {name(stem)}" for stem in stems]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _joined(phrases: Sequence[str]) -> str:
+    return ", ".join(phrases)
+
+
+def _sentences(parts: Iterable[str]) -> str:
+    written: list[str] = []
+    for part in parts:
+        text = part.strip()
+        if text:
+            text = text[0].upper() + text[1:]
+            written.append(text if text[-1] in ".?!" else text + ".")
+    return " ".join(written)
+
+
+def _order(target: str) -> tuple[int, str]:
+    known = ("vocals", "drums", "bass", "other", "guitar", "piano", MASTER)
+    return (known.index(target) if target in known else len(known), target)
+
+
+# --- What is not done ------------------------------------------------------------------------------
+
+
+def cannot_do(operation: str) -> str:
+    """Tells that an operation does not exist, and what does."""
+    return _CANNOT[operation]
+
+
+def held(instrument: str, stem: str, proposal: Proposal | None, context: Context) -> str:
+    """Tells which stem holds an instrument, and proposes it."""
+    told = f"I can't get at the {instrument} alone: it is part of the {_stem(stem)}."
+    if proposal is None:
+        return told
+    intent = proposal.intent
+    if isinstance(intent, Separation):
+        if intent.stems:
+            return f"{told} Shall I give you the {_stem(intent.stems[0])}?"
+        return f"{told} Shall I give you the song without the {_stem(intent.without[0])}?"
+    changes = _joined(list(changes_between(context.mix, proposal.mix)))
+    return f"{told} Shall I change that one instead ({changes})?"
+
+
+def held_aside(instruments: str, stem: str) -> str:
+    """Tells that a part about an instrument was left out."""
+    return f"The {instruments} can't be changed alone: it is part of the {_stem(stem)}; say yes to do it there"
+
+
+def _stem(stem: str) -> str:
+    return f"{stem} stem"
+
+
+def ask_what() -> str:
+    """Asks what to do."""
+    return (
+        "What should I change? For example: vocals louder, reverb on the drums, or only the bass."
+    )
+
+
+def not_understood(words: str) -> str:
+    """Asks about words that were not understood."""
+    return f"I'm not sure what you mean by “{words[:80]}”. Could you say it another way?"
+
+
+def left_alone(targets: Sequence[str]) -> str:
+    """Confirms that nothing was touched."""
+    about = f" {_names(list(targets))}" if targets else " that"
+    return f"I leave{about} as it is. What should I change?"
+
+
+def back_to_track() -> str:
+    """Leads back to the track."""
+    return "That's beyond my desk, I only do audio. What shall we do with the track?"
+
+
+def only_english() -> str:
+    """Tells that this engine speaks English."""
+    return "Sorry, I only understand English here. Could you say it in English?"
+
+
+def declined() -> str:
+    """Takes a no."""
+    return "All right, I leave it as it is. What next?"
+
+
+def nothing_proposed() -> str:
+    """Answers a yes to nothing."""
+    return "Yes to what? Tell me what to change: a stem, its level, or an effect."
+
+
+def talk(reason: ClarificationReason, context: Context) -> str:
+    """Answers small talk and questions about what can be done."""
+    if reason == "greeting":
+        return "Happy to help. Tell me what to do with the track: a stem, a level, an effect."
+    if reason == "help":
+        stems = ", ".join(context.stems)
+        return (
+            f"I can hand out stems ({stems}) or the song without them, and change level, pan, reverb, "
+            "pitch, compression, EQ and filters of each stem or the whole mix. "
+            "Try “vocals louder and a bit of reverb on the drums”, or “undo”."
+        )
+    return ask_what()
+
+
+def reset(intent: History) -> str:
+    """Tells what was reset."""
+    where = f"The {name(intent.target)}" if intent.target else "Everything"
+    verb = "are" if intent.target in {"vocals", "drums"} else "is"
+    return f"{where} {verb} back to the original."
+
+
+def moved(intent: History, before: Mix, after: Mix, known: tuple[Mix, ...] | None) -> str:
+    """Tells what was undone or redone."""
+    if known is not None and not known:
+        return f"There is nothing to {intent.action}."
+    verb = "Undone" if intent.action == "undo" else "Redone"
+    changes = _joined(list(changes_between(before, after)))
+    told = f"{verb}: {changes}." if changes else f"{verb}."
+    if known is not None and intent.steps > len(known):
+        told += (
+            f" There was no more than {len(known)} to go back." if intent.action == "undo" else ""
+        )
+    return told
