@@ -8,14 +8,13 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import grpc
 from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.errors import MixdownError, error_from_call
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.link import Link
-from mixdown.retrying import Patience, call_again
+from mixdown.retrying import Patience
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -48,9 +47,11 @@ async def upload(
                 _messages(path, start, progress), metadata=link.metadata
             )
         except aio.AioRpcError as error:
-            if not _is_moved(error_from_call(error, link.address)):
+            if not _is_incomplete(error_from_call(error, link.address)):
                 await patience.after(error)
-        committed = await _committed_bytes(link, start.upload_id)
+        committed = await _ask(link, start)
+        if isinstance(committed, conversation_pb2.Track):
+            return committed
         if committed > start.offset_bytes:
             patience.progressed()
         start.offset_bytes = committed
@@ -70,20 +71,31 @@ async def _messages(
                 progress(sent, start.total_size_bytes)
 
 
-async def _committed_bytes(link: Link, upload_id: str) -> int:
-    request = gateway_pb2.QueryUploadRequest(upload_id=upload_id)
-    try:
-        status = await call_again(link, link.stub.QueryUpload, request)
-    except MixdownError as error:
-        if error.reason == "UPLOAD_NOT_FOUND":  # broken before anything arrived
-            return 0
-        raise
-    return status.committed_size_bytes
+async def _ask(link: Link, start: gateway_pb2.UploadStart) -> int | conversation_pb2.Track:
+    """Returns how much has arrived; the track, where all has.
+
+    Asks by saying `start` and sending nothing. That also tells why an upload was refused: while
+    data is being sent, grpc's client takes the end of the stream for an error of its own and loses
+    the status.
+
+    Raises:
+        MixdownError: the upload is refused, or Mixdown cannot be reached.
+    """
+    patience = Patience(link.address)
+    while True:
+        only_start = iter([gateway_pb2.UploadTrackRequest(start=start)])
+        try:
+            return await link.stub.UploadTrack(only_start, metadata=link.metadata)
+        except aio.AioRpcError as error:
+            answer = error_from_call(error, link.address)
+            if _is_incomplete(answer):
+                return int(answer.metadata["committed_size_bytes"])
+            await patience.after(error)
 
 
-def _is_moved(error: MixdownError) -> bool:
-    """Tells whether more has arrived than we knew, from a call that broke."""
-    return error.code == grpc.StatusCode.ABORTED and error.reason == "OFFSET_MISMATCH"
+def _is_incomplete(error: MixdownError) -> bool:
+    """Tells whether an upload can go on, from the offset that the error names."""
+    return error.reason == "OFFSET_MISMATCH"
 
 
 def _sha256(path: Path) -> str:

@@ -1,0 +1,253 @@
+"""A conversation with a song, through the gateway."""
+
+import hashlib
+import io
+import uuid
+
+import grpc
+import numpy as np
+import pytest
+
+from mixdown import MixdownError
+from mixdown.audio.v1 import audio_pb2
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.gateway.v1 import gateway_pb2
+from mixdown.mix import Mix, Output
+from services.runtime.audio_reader import AudioReader
+from tests.integration.gateway.conftest import Caller, noise_wav
+
+
+def decode(data: bytes) -> np.ndarray:
+    with AudioReader(io.BytesIO(data)) as reader:
+        return reader.read(1 << 40)
+
+
+async def collect(events) -> list[conversation_pb2.TurnEvent]:
+    return [event async for event in events]
+
+
+def kinds(events) -> list[str]:
+    """Kinds of durable events, in order."""
+    passing = {"progress", "audio", "heartbeat"}
+    return [
+        event.WhichOneof("event") for event in events if event.WhichOneof("event") not in passing
+    ]
+
+
+def finished(events) -> list[conversation_pb2.Artifact]:
+    return [event.output_finished.artifact for event in events if event.HasField("output_finished")]
+
+
+async def test_a_prompt_becomes_a_file_that_holds_what_was_asked_for(
+    caller: Caller, song, tmp_path
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    turn = await session.ask("only the vocals", folder=tmp_path)
+    assert turn.reply
+    [file] = turn.files
+    assert (file.name, file.path) == ("vocals", tmp_path / "my song - vocals.wav")
+    data = file.path.read_bytes()
+    assert hashlib.sha256(data).hexdigest() == file.artifact.blob.sha256
+    # The double's vocals are half of the song.
+    original = decode(song.read_bytes())
+    assert np.abs(decode(data) - original / 2).max() < 2e-5 + 2**-15
+    assert [path.name for path in tmp_path.iterdir()] == ["my song - vocals.wav"]
+
+
+async def test_a_conversation_remembers_its_mix(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    await session.ask("make the vocals 3 dB louder", folder=tmp_path)
+    assert (await session.mix())["vocals"].gain_db == pytest.approx(3)
+    await session.ask("make the vocals 3 dB louder", folder=tmp_path)
+    assert (await session.mix())["vocals"].gain_db == pytest.approx(6)
+    turn = await session.ask("undo", folder=tmp_path)
+    assert (await session.mix())["vocals"].gain_db == pytest.approx(3)
+    assert [file.name for file in turn.files] == ["mix"]
+    turns = [turn async for turn in session.turns()]
+    assert [turn.ordinal for turn in turns] == [1, 2, 3]
+    assert {turn.state for turn in turns} == {conversation_pb2.Turn.STATE_COMPLETED}
+
+
+async def test_what_is_not_understood_gets_a_reply_and_no_file(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    turn = await session.ask("what time is it?", folder=tmp_path)
+    assert turn.reply
+    assert turn.files == ()
+    assert turn.interpreted.intent.WhichOneof("kind") == "clarification"
+
+
+async def test_events_come_in_order_and_their_bytes_are_the_file(caller: Caller, song):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    events = await collect(session.say("only the drums"))
+    assert kinds(events) == [
+        "accepted",
+        "interpreted",
+        "output_started",
+        "output_finished",
+        "completed",
+    ]
+    durable = [event.sequence for event in events if event.WhichOneof("event") in kinds([event])]
+    assert durable == [1, 2, 3, 4, 5]
+    assert [event.sequence for event in events] == sorted(event.sequence for event in events)
+    data = b"".join(event.audio.data for event in events)
+    artifact = finished(events)[0]
+    assert hashlib.sha256(data).hexdigest() == artifact.blob.sha256
+    assert artifact.blob.size_bytes == len(data)
+    assert max(len(event.audio.data) for event in events) <= 256 * 1024
+
+
+async def test_a_downloaded_artifact_is_what_was_streamed_from_any_offset(
+    caller: Caller, song, tmp_path
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    turn = await session.ask("only the bass", folder=tmp_path)
+    streamed = turn.files[0].path.read_bytes()
+    copy = await caller.client.download(turn.files[0].artifact, tmp_path / "again")
+    assert copy.read_bytes() == streamed
+    for offset in (0, 1, len(streamed) - 1, len(streamed)):
+        request = gateway_pb2.DownloadArtifactRequest(
+            artifact_id=turn.files[0].artifact.artifact_id, offset_bytes=offset
+        )
+        messages = await collect(caller.stub.DownloadArtifact(request, metadata=caller.metadata))
+        assert messages[0].artifact.artifact_id == request.artifact_id
+        assert b"".join(message.data for message in messages[1:]) == streamed[offset:]
+
+
+async def test_events_only_brings_no_audio_and_the_artifact_is_there(
+    caller: Caller, song, tmp_path
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    events = await collect(session.say("only the vocals", audio=False))
+    assert not any(event.HasField("audio") for event in events)
+    assert kinds(events)[-2:] == ["output_finished", "completed"]
+    path = await caller.client.download(finished(events)[0], tmp_path)
+    assert path.stat().st_size == finished(events)[0].blob.size_bytes
+
+
+async def test_an_untouched_mix_renders_the_original_sample_for_sample(
+    caller: Caller, song, tmp_path
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    turn = await session.render(Mix(), folder=tmp_path)
+    assert np.array_equal(decode(turn.files[0].path.read_bytes()), decode(song.read_bytes()))
+
+
+async def test_a_mix_given_as_data_becomes_the_mix_of_the_session(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    mix = Mix().change("vocals", gain_db=-6.0).change("mix", pan=0.5)
+    outputs = [Output("mix"), Output("stem", ("vocals",)), Output("without", ("vocals", "bass"))]
+    turn = await session.render(mix, outputs=outputs, folder=tmp_path)
+    assert {file.name for file in turn.files} == {"mix", "vocals", "without-vocals-bass"}
+    assert await session.mix() == mix
+    assert turn.interpreted.engine == "none"
+    await session.ask("undo", folder=tmp_path)
+    assert (await session.mix()).is_neutral
+
+
+async def test_a_separation_is_handed_out_as_it_is_whatever_the_mix(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    await session.render(Mix().change("vocals", gain_db=12.0), folder=tmp_path)
+    turn = await session.ask("only the vocals", folder=tmp_path)
+    vocals = decode(turn.files[0].path.read_bytes())
+    assert np.abs(vocals - decode(song.read_bytes()) / 2).max() < 2e-5 + 2**-15
+    assert (await session.mix())["vocals"].gain_db == 12.0
+
+
+async def test_the_same_request_id_is_the_same_turn(caller: Caller, song):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    request = gateway_pb2.ConverseRequest(
+        session_id=session.session_id, prompt="only the vocals", request_id=str(uuid.uuid4())
+    )
+    first = await collect(caller.stub.Converse(request, metadata=caller.metadata))
+    again = await collect(caller.stub.Converse(request, metadata=caller.metadata))
+    assert {event.turn_id for event in first + again} == {first[0].turn_id}
+    assert b"".join(e.audio.data for e in again) == b"".join(e.audio.data for e in first)
+    assert kinds(again) == kinds(first)
+    assert len([turn async for turn in session.turns()]) == 1
+
+
+async def test_the_same_request_id_for_another_mix_is_refused(caller: Caller, song):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    request = gateway_pb2.RenderRequest(session_id=session.session_id, request_id="one")
+    await collect(caller.stub.Render(request, metadata=caller.metadata))
+    request.mix.targets["vocals"].gain_db = 1
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await collect(caller.stub.Render(request, metadata=caller.metadata))
+    assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_the_same_session_request_is_the_same_session(caller: Caller, song):
+    track = await caller.client.upload(song)
+    request = gateway_pb2.CreateSessionRequest(track_id=track.track_id, request_id="mine")
+    one = await caller.stub.CreateSession(request, metadata=caller.metadata)
+    two = await caller.stub.CreateSession(request, metadata=caller.metadata)
+    assert one.session_id == two.session_id
+
+
+@pytest.mark.parametrize(
+    ("encoding", "extension"),
+    [
+        (audio_pb2.ENCODING_WAV_FLOAT32, "wav"),
+        (audio_pb2.ENCODING_FLAC24, "flac"),
+        (audio_pb2.ENCODING_MP3, "mp3"),
+    ],
+)
+async def test_outputs_come_in_the_format_asked_for(
+    caller: Caller, song, tmp_path, encoding, extension
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    turn = await session.ask("only the vocals", folder=tmp_path, encoding=encoding)
+    assert turn.files[0].path.suffix == f".{extension}"
+    assert decode(turn.files[0].path.read_bytes()).shape[0] == 2
+
+
+async def test_a_failing_turn_says_why_and_ends(caller: Caller, song, tmp_path):
+    track = await caller.client.upload(song)
+    session = await caller.client.create_session(track, model="full")
+    with pytest.raises(MixdownError) as caught:
+        await session.ask("only the vocals", folder=tmp_path)
+    assert caught.value.reason == "QUEUE_FULL"
+    [turn] = [turn async for turn in session.turns()]
+    assert turn.state == conversation_pb2.Turn.STATE_FAILED
+    assert turn.error.reason == "QUEUE_FULL"
+    assert turn.error.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_capabilities_name_models_effects_encodings_and_limits(caller: Caller):
+    found = await caller.client.capabilities()
+    assert found.default_model == "shares"
+    assert "vocals" in found.models[0].stems
+    assert "gain_db" in {effect.setting for effect in found.effects}
+    assert audio_pb2.ENCODING_MP3 in found.encodings
+    assert found.limits.track_seconds == 60
+    assert found.limits.prompt_characters == 4000
+
+
+async def test_deleting_a_track_deletes_its_sessions_and_files(caller: Caller, suite, tmp_path):
+    path = tmp_path / "own.wav"
+    path.write_bytes(noise_wav(seed=77))
+    track = await caller.client.upload(path)
+    session = await caller.client.create_session(track)
+    turn = await session.ask("only the vocals", folder=tmp_path / "out")
+    blobs = [track.blob.sha256, turn.files[0].artifact.blob.sha256]
+    stored = [suite.folder / "blobs" / "blobs" / sha256[:2] / sha256 for sha256 in blobs]
+    assert all(path.exists() for path in stored)
+    await caller.client.delete_track(track.track_id)
+    assert not any(path.exists() for path in stored)
+    with pytest.raises(MixdownError) as caught:
+        await caller.client.session(session.session_id)
+    assert caught.value.reason == "SESSION_NOT_FOUND"
+
+
+async def test_listings_come_in_pages(caller: Caller, song):
+    track = await caller.client.upload(song)
+    for _ in range(3):
+        await caller.client.create_session(track)
+    request = gateway_pb2.ListSessionsRequest(page_size=2)
+    first = await caller.stub.ListSessions(request, metadata=caller.metadata)
+    request.page_token = first.next_page_token
+    second = await caller.stub.ListSessions(request, metadata=caller.metadata)
+    assert (len(first.sessions), len(second.sessions)) == (2, 1)
+    assert not second.next_page_token
+    assert [found.track_id async for found in caller.client.tracks()] == [track.track_id]
