@@ -218,12 +218,15 @@ class _Staging:
             if not self._batch:
                 return
             batch, self._batch = bytes(self._batch), bytearray()
-            expected = self.committed_bytes + len(batch)
-            self.committed_bytes = await asyncio.to_thread(
+            written = await asyncio.to_thread(
                 self._blobs.append_part, self._upload.staging_key, self.committed_bytes, batch
             )
-            if self.committed_bytes != expected:
+            if not written:
+                self.committed_bytes = await asyncio.to_thread(
+                    self._blobs.parts_size, self._upload.staging_key
+                )
                 self._refuse()
+            self.committed_bytes += len(batch)
 
     def _refuse(self) -> None:
         raise OffsetMismatchError(

@@ -7,6 +7,7 @@ half blob; what a crash leaves in `partial/` is removed when a store is opened a
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -63,7 +64,7 @@ class FolderBlobStore:
     def write_record(self, key: str, document: bytes) -> None:
         """Stores a record, replacing an older one."""
         path = self._keyed("records", key, ".json")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with tempfile.NamedTemporaryFile(dir=self._partial, delete=False) as file:
             file.write(document)
             _flush_to_disk(file)
@@ -80,15 +81,18 @@ class FolderBlobStore:
         """Deletes a record; deleting what is not there does nothing."""
         self._keyed("records", key, ".json").unlink(missing_ok=True)
 
-    def append_part(self, key: str, offset_bytes: int, data: bytes) -> int:
+    def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:
         """Appends to the parts under `key` where `offset_bytes` is the committed size."""
         path = self._keyed("parts", key)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         with path.open("ab") as file:
-            if file.tell() == offset_bytes:
-                file.write(data)
-                _flush_to_disk(file)
-            return file.tell()
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed: look and write are one step
+            deleted = os.fstat(file.fileno()).st_nlink == 0  # while we waited for the lock
+            if deleted or file.seek(0, os.SEEK_END) != offset_bytes:
+                return False
+            file.write(data)
+            _flush_to_disk(file)
+            return True
 
     def parts_size(self, key: str) -> int:
         """Returns the committed size of the parts under `key`; 0 where there are none."""
@@ -154,7 +158,7 @@ class FolderBlobWriter:
         self._ended = True
         blob = Blob(self._hash.hexdigest(), self._size_bytes)
         path = self._path_of(blob.sha256)
-        path.parent.mkdir(exist_ok=True)
+        _make_folder(path.parent)
         _rename_durably(self._name, path)
         return blob
 
@@ -184,8 +188,19 @@ def _flush_to_disk(file: IO[bytes]) -> None:
 
 def _rename_durably(source: Path, target: Path) -> None:
     source.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    _flush_folder(target.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)  # or a crash could take the folder, and the file in it
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

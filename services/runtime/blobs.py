@@ -80,11 +80,11 @@ class BlobStore(Protocol):
         """Deletes a record; deleting what is not there does nothing."""
         ...
 
-    def append_part(self, key: str, offset_bytes: int, data: bytes) -> int:
-        """Appends to the parts under `key` and returns the committed size.
+    def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:
+        """Appends to the parts under `key` where `offset_bytes` is the committed size.
 
-        `offset_bytes` must be the committed size; otherwise nothing is written and the committed
-        size returned differs from `offset_bytes + len(data)`.
+        Returns whether it was: of many who append at the same offset, one gets True; what the
+        others brought is not written.
         """
         ...
 

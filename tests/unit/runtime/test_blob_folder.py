@@ -1,0 +1,47 @@
+"""The blob store in a folder: what every store does, and what only files can do wrong."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from services.runtime.blob_folder import FolderBlobStore
+from services.runtime.blobs import open_blob_store
+from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore, write
+
+
+class TestFolderBlobStore(BlobStoreBehaviour):
+    @pytest.fixture
+    def open_store(self, tmp_path: Path) -> OpenStore:
+        return lambda: FolderBlobStore(tmp_path / "blobs")
+
+
+def test_the_folder_is_made_where_it_is_missing(tmp_path: Path) -> None:
+    store = open_blob_store(str(tmp_path / "a" / "b"))
+    assert store.find(write(store, b"x").sha256) is not None
+
+
+def test_nothing_is_left_in_the_folder_of_what_is_being_written(tmp_path: Path) -> None:
+    store = FolderBlobStore(tmp_path)
+    write(store, b"kept")
+    store.write_record("kept", b"{}")
+    with store.create() as writer:
+        writer.write(b"dropped")
+    assert list((tmp_path / "partial").iterdir()) == []
+
+
+def test_what_a_crash_left_is_removed_a_day_later_and_nothing_else(tmp_path: Path) -> None:
+    store = FolderBlobStore(tmp_path)
+    blob = write(store, b"kept")
+    partial = tmp_path / "partial"
+    (partial / "old").write_bytes(b"half")
+    (partial / "young").write_bytes(b"half")
+    yesterday = time.time() - 25 * 3600
+    for path in (partial / "old", tmp_path / "blobs" / blob.sha256[:2] / blob.sha256):
+        os.utime(path, (yesterday, yesterday))
+    store = FolderBlobStore(tmp_path)
+    assert [path.name for path in partial.iterdir()] == ["young"]
+    assert store.find(blob.sha256) == blob
