@@ -59,14 +59,12 @@ def stock() -> dict[str, Samples]:
     return dict(zip(STEMS, (out[0] * deviation + mean).numpy(), strict=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 async def separated(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path: Path
 ) -> AsyncIterator[tuple[str, dict[str, Samples]]]:
     """What the separator gives on one device."""
-    settings = SeparatorSettings(
-        device=request.param, blob_store=str(tmp_path_factory.mktemp("blobs")), preload=False
-    )
+    settings = SeparatorSettings(device=request.param, blob_store=str(tmp_path), preload=False)
     with open_blob_store(settings.blob_store).create() as writer:
         writer.write(song().read_bytes())
         track = writer.commit().sha256
