@@ -184,10 +184,17 @@ def unavailable_when_unreachable() -> Iterator[None]:
 
 
 def create_database_engine(url: str, pool_size: int) -> Engine:
-    """Makes the engine for a URL; nothing is connected yet. A missing folder is made."""
+    """Makes the engine for a URL; nothing is connected yet. A missing folder is made.
+
+    Raises:
+        ValueError: the URL names neither PostgreSQL nor an SQLite file.
+    """
     parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
+    kind = parsed.drivername.partition("+")[0]
+    if kind == "sqlite" and parsed.database not in {None, "", ":memory:"}:
         return _sqlite_engine(parsed, pool_size)
+    if kind not in {"postgresql", "postgres"}:
+        raise ValueError("the database must be sqlite:///FILE or postgresql://…")
     return create_engine(
         parsed.set(drivername="postgresql+psycopg2"),
         pool_size=pool_size,
@@ -204,8 +211,7 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:
-    if not url.database or url.database == ":memory:":
-        raise ValueError("the SQLite database must be a file: sqlite:///FILE")
+    assert url.database
     Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"),
