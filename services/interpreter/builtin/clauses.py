@@ -118,7 +118,7 @@ class Clause:
     @property
     def has_action(self) -> bool:
         """Whether something is to be done."""
-        if self.any_of(ACTION_KINDS):
+        if self.any_of(ACTION_KINDS) or self.numbers("hz"):
             return True
         return any(number.unit in {"db", "semitone"} and number.signed for number in self.numbers())
 
@@ -171,7 +171,7 @@ def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     pieces = [_without_adjunct(piece) for piece in _pieces(lexemes)]
     pieces = _without_reasons(pieces)
     pieces = [piece for piece in pieces if any(not item.mark for item in piece.lexemes)]
-    return _varied(_joined(pieces))
+    return _varied(_shared(_joined(pieces)))
 
 
 def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
@@ -216,7 +216,7 @@ def _joiner_kind(
     if item.mark:
         return item.mark if item.mark in {",", ".", ":", "?"} else None
     if item.has("and"):
-        return "and"
+        return None if _joins_numbers(lexemes, index, current) else "and"
     if item.has("but"):
         return None if _is_exception(lexemes, index, current) else "but"
     if item.has("with") and current:
@@ -226,6 +226,16 @@ def _joiner_kind(
     if item.text == "plus" and current:
         return "and"
     return None
+
+
+def _joins_numbers(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether "and" stands between two ends: "between 200 and 2000 Hz"."""
+    following = lexemes[index + 1 : index + 2]
+    return (
+        any(item.has("bound", "between") for item in current)
+        and bool(current[-1].number)
+        and bool(following and following[0].number)
+    )
 
 
 def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -276,7 +286,11 @@ def _is_purpose(done: Clause, following: tuple[Lexeme, ...], says: bool) -> bool
     rest = Clause(following)
     if not rest.any_of((*TARGET_KINDS, "file")) and not rest.any_of(("unsupported",)):
         return says or done.has_named_target or not rest.has_action
-    if done.has_named_target and says:
+    if all(is_filler(item) or item.has("pronoun") for item in done.lexemes) and any(
+        item.text in {"it is", "is", "are", "was"} for item in done.lexemes
+    ):
+        return True
+    if (done.has_named_target or done.has("file")) and says:
         return not (rest.has("unsupported") or rest.any_of(("up", "down", "mute", "reverb")))
     return False
 
@@ -348,7 +362,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             if following is not None and following.has_action:
                 waiting.append(piece)
                 continue
-        if before is not None and _completes_eq(before, piece):
+        if before is not None and (
+            _completes_eq(before, piece) or _lists_bands(before, piece) or _names_means(before, piece)
+        ):
             result[-1] = _merged(before, piece)
             continue
         result.append(_with_waiting(waiting, piece))
@@ -368,6 +384,39 @@ def _completes_eq(before: Clause, piece: Clause) -> bool:
         and (bool(before.numbers("hz")) or before.has("region") or before.has("eq"))
         and not before.numbers("db")
         and not before.has("filter")
+    )
+
+
+DIRECTION_KINDS = ("up", "down", "more", "less", "add", "remove", "toomuch", "give")
+
+
+def _lists_bands(before: Clause, piece: Clause) -> bool:
+    """Whether a piece adds a band to the same change: "cut 200 Hz and 400 Hz by 3 dB"."""
+
+    def is_band(clause: Clause) -> bool:
+        return (bool(clause.numbers("hz")) or clause.has("region")) and not clause.any_of(
+            ("filter", "pitch", "reverb", "compression", "tone")
+        )
+
+    return (
+        piece.joiner in {"and", ","}
+        and is_band(before)
+        and is_band(piece)
+        and before.any_of(DIRECTION_KINDS)
+        and not piece.any_of(DIRECTION_KINDS)
+        and not any(number.signed for number in piece.numbers("db"))
+        and not (before.numbers("db") and piece.numbers("db"))
+        and not (before.has_named_target and piece.has_named_target)
+    )
+
+
+def _names_means(before: Clause, piece: Clause) -> bool:
+    """Whether "with compression" only names what "smash the drums" does."""
+    return (
+        piece.joiner == "with"
+        and piece.has("compression")
+        and before.has("compression")
+        and not piece.has_named_target
     )
 
 
@@ -402,6 +451,50 @@ def _with_waiting(waiting: list[Clause], piece: Clause) -> Clause:
     if piece.joiner == ":":
         lexemes[-1] = Lexeme(":", mark=":")
     return replace(piece, lexemes=(*lexemes, *piece.lexemes), joiner=waiting[0].joiner)
+
+
+def _shared(clauses: list[Clause]) -> list[Clause]:
+    """Gives a clause the target that follows: "darker and quieter drums"."""
+    result = list(clauses)
+    for index in range(len(result) - 2, -1, -1):
+        clause, following = result[index], result[index + 1]
+        if (
+            following.joiner not in {"and", ","}
+            or clause.any_of(TARGET_KINDS)
+            or not clause.has_action
+            or clause.any_of(("undo", "redo", "reset", "even", "leave", "unsupported", "file"))
+            or any(earlier.has_named_target for earlier in result[:index])
+            or following.is_target_first
+            or not following.has_named_target
+            or not (_is_bare(clause) or not _has_own_verb(following) or _is_same_kind(clause, following))
+        ):
+            continue
+        names = tuple(
+            item
+            for item in following.lexemes
+            if any(item.has(kind) for kind in (*NAMED_KINDS, "except"))
+        )
+        result[index] = replace(clause, lexemes=(*clause.lexemes, *_SHARED_LINK, *names))
+    return result
+
+
+_SHARED_LINK = (Lexeme("on", (("in", "in"),)),)
+
+
+def _is_bare(clause: Clause) -> bool:
+    meaningful = [item for item in clause.lexemes if not is_filler(item) and not item.mark]
+    return len(meaningful) == 1 and not clause.numbers()
+
+
+def _has_own_verb(clause: Clause) -> bool:
+    return clause.has_verb
+
+
+def _is_same_kind(one: Clause, other: Clause) -> bool:
+    def is_eq(clause: Clause) -> bool:
+        return bool(clause.numbers("hz")) or clause.has("region")
+
+    return is_eq(one) and is_eq(other)
 
 
 def _varied(clauses: list[Clause]) -> list[Clause]:

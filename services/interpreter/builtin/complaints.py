@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause
+from services.interpreter.builtin.timbre import is_stated_fault
 
 
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
@@ -28,7 +29,7 @@ def _is_complaint(clause: Clause) -> bool:
         or clause.has("up", "buried")
         or any(item.text.startswith("too ") for item in clause.lexemes)
     )
-    return complains and not clause.has_verb
+    return (complains or is_stated_fault(clause)) and not clause.has_verb
 
 
 def _answers(command: Clause, complaint: Clause) -> bool:

@@ -94,9 +94,9 @@ def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
 def _scaled_gain(clause: Clause, direction: int) -> float | None:
     if clause.any_of(EFFECT_NUMBERS) and clause.numbers("db"):
         return None
-    if clause.has("half", "double"):
+    if clause.has("double", "double"):
         return decibels(0.5) if direction < 0 and not clause.has("up") else decibels(2)
-    if clause.has("half", "triple"):
+    if clause.has("double", "triple"):
         return decibels(3 if direction >= 0 else 1 / 3)
     if clause.has("half", "half"):
         if clause.has("to") and clause.has("volume"):
@@ -160,7 +160,7 @@ def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     removed = clause.any_of(("remove", "off")) and not clause.has("up")
     if numbers:
         return _numbered_reverb(clause, numbers[0], settings, removed=removed)
-    if clause.has("half", "double"):
+    if clause.has("double", "double"):
         return Adjustment(settings.reverb * 2, False)
     if clause.has("half", "half") and not clause.has("up"):
         return Adjustment(settings.reverb * 0.5, False)

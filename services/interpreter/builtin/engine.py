@@ -9,7 +9,9 @@ from services.interpreter import replies
 from services.interpreter.builtin import talk
 from services.interpreter.builtin.answers import answer_proposal
 from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
     INSTRUMENT_KINDS,
+    NAMED_KINDS,
     Clause,
     clauses_of,
 )
@@ -80,6 +82,8 @@ def _read_again(prompt: str, context: Context) -> Intent:
 
 def _read_one(turn: Turn, clause: Clause) -> None:
     if talk.is_question(clause):
+        if not clause.any_of((*NAMED_KINDS, *ACTION_KINDS, "volume", "effects")):
+            return
         turn.questions.append(replies.ask_what())
         turn.doubt(0.5)
         return

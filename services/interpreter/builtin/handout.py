@@ -10,6 +10,7 @@ from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.targets import VOCALS, of_group
 from services.interpreter.builtin.turn import Turn
+from services.interpreter.intent import Separation
 
 _LESS_FILES = {
     "drumless": "drums",
@@ -29,13 +30,13 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if clause.has("file"):
         return _read_file(turn, clause, named)
-    if clause.has("remove") and not clause.has("neutral"):
+    if clause.has("remove") and not clause.has("volume"):
         return _read_without(turn, clause, named)
     if clause.has("not") and not named.is_empty:
         return _read_without(turn, clause, named)
     if clause.has("separate"):
         return _read_stems(turn, clause, named)
-    if clause.any_of(("only", "give")) or clause.has("group", "stems"):
+    if clause.any_of(("only", "give")) or clause.has("group", "stems") or _names_all_stems(clause):
         return _read_given(turn, clause, named)
     if clause.has("leave") and clause.has("only"):
         return _read_stems(turn, clause, named)
@@ -47,6 +48,19 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
         _hand_without(turn, named.excluded)
         return True
     return False
+
+
+def _names_all_stems(clause: Clause) -> bool:
+    """Whether stems are named as things to have: "all stems", "each track"."""
+    if clause.lexemes and clause.lexemes[-1].text in {"stem", "stem please"} or (
+        clause.text.endswith(("stem please", "stem"))
+    ):
+        return not clause.any_of(("set", "add", "volume", "tone", "also"))
+    nouns = ("stem", "part", "track", "element", "channel")
+    return any(
+        item.has("group", "all") and any(noun in item.text for noun in nouns)
+        for item in clause.lexemes
+    ) and not clause.any_of(("set", "add", "volume", "tone", "half", "max", "min", "effects"))
 
 
 def _hand_stems(turn: Turn, stems: tuple[str, ...]) -> None:
@@ -98,6 +112,7 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
     after = named_in(replace(clause, lexemes=clause.lexemes[place:]), turn.context.stems)
     if clause.has("effects"):
         return False
+    _continue_without(turn, clause)
     is_postfix = after.is_empty and not after.pronoun
     removed = before if is_postfix else after
     keeps = before if not is_postfix else Named()
@@ -116,6 +131,15 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
         raise UnclearError("That would leave silence. Which part should stay?")
     _hand_without(turn, stems)
     return True
+
+
+def _continue_without(turn: Turn, clause: Clause) -> None:
+    """Adds to the last hand-out: "and without the drums as well"."""
+    if not (clause.has("also") and turn.is_empty):
+        return
+    past = turn.conversation.latest_change()
+    if past is not None and isinstance(past.intent, Separation):
+        turn.without += past.intent.without
 
 
 def _removed_stems(turn: Turn, clause: Clause, removed: Named) -> tuple[str, ...]:
@@ -220,7 +244,7 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.group == "instruments" or _is_only_music(clause, stems):
         _hand_without(turn, (VOCALS,))
         return True
-    if named.group:
+    if named.group and not (named.group == "stems" and stems):
         _hand_stems(turn, of_group(turn, replace(named, targets=()), one_by_one=True) or ())
         return True
     if stems:

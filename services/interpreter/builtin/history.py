@@ -66,7 +66,7 @@ def _steps(clause: Clause) -> int:
     numbers = [int(number.value) for number in clause.numbers() if 1 <= number.value <= MAX_STEPS]
     if numbers:
         return numbers[0]
-    if clause.has("half", "double") or clause.has("pronoun", "both"):
+    if clause.has("double", "double") or clause.has("pronoun", "both"):
         return 2
     befores = [item for item in clause.lexemes if item.has("before") and "before" in item.text]
     joined = any(item.has("and") for item in clause.lexemes)

@@ -29,6 +29,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     bass_is_tone = _bass_is_tone(clause)
     skip = frozenset({clause.index("target", "bass")}) if bass_is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
+    if clause.has("bound") and clause.numbers("hz") and named.group == "all":
+        named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
     if _is_left_alone(clause, named):
         turn.leaves = True
         turn.name(())
@@ -116,7 +118,7 @@ def _is_plain_frequency(clause: Clause) -> bool:
 
 
 def _is_about_loudness(clause: Clause) -> bool:
-    if clause.any_of(("up", "down", "volume", "half", "less", "more", "max", "min", "toomuch")):
+    if clause.any_of(("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")):
         return True
     return bool(clause.numbers("db", "percent", "times")) or (
         bool(clause.numbers("")) and (clause.has("to") or any(n.signed for n in clause.numbers("")))
@@ -125,7 +127,7 @@ def _is_about_loudness(clause: Clause) -> bool:
 
 def _says_no_loudness(clause: Clause) -> bool:
     return (
-        not clause.any_of(("up", "down", "volume", "half", "less", "more", "max", "min"))
+        not clause.any_of(("up", "down", "volume", "half", "double", "less", "more", "max", "min"))
         and not clause.numbers()
     )
 

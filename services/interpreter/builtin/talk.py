@@ -115,11 +115,18 @@ def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
     )
 
 
+_SUBJECTS = {"my", "our", "his", "her", "their", "we", "he", "she", "they", "i am", "we are", "he is"}
+_TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "have"}
+
+
 def is_story(clause: Clause) -> bool:
     """Whether a clause tells something instead of asking for it."""
     unknown = clause.unknown
     if not unknown:
         return False
+    words = [item.text for item in clause.lexemes if not item.mark]
+    if words[0] in _SUBJECTS and _TELLING & {part for word in words for part in word.split()}:
+        return True
     meaningful = [item for item in clause.lexemes if not item.mark and not is_filler(item)]
     return len(unknown) >= 2 or len(unknown) * 2 > len(meaningful)
 

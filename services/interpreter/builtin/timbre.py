@@ -94,8 +94,22 @@ def tone_bands(clause: Clause) -> tuple[EqBand, ...]:
 
 
 def _is_unwanted(clause: Clause) -> bool:
+    if is_stated_fault(clause):
+        return True
     unwanted = is_reduction(clause) or clause.any_of(("remove", "off", "mute")) or is_excess(clause)
     return unwanted or (clause.has("vague") and any(v in clause.text for v in ("fix", "clean")))
+
+
+_BAD_TONES = ("muddy", "boomy", "harsh", "sibilant", "tinny", "boxy", "nasal")
+
+
+def is_stated_fault(clause: Clause) -> bool:
+    """Whether a bad tone is only stated: "the mix sounds muddy"."""
+    place = clause.index("tone", *_BAD_TONES)
+    if place < 0 or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
+        return False
+    before = clause.lexemes[:place]
+    return any(item.text in {"is", "are", "it is", "they are"} or item.has("complaint") for item in before)
 
 
 # --- Equaliser -------------------------------------------------------------------------------------
@@ -231,6 +245,8 @@ def _q(clause: Clause) -> float | None:
 def filter_change(clause: Clause, settings: TargetSettings) -> Filter | Clearing:
     """Reads a filter to set or to take away."""
     kinds = clause.values("filter")
+    if not kinds and clause.any_of(("bound",)):
+        return _moved_filter(clause, settings)
     removed = clause.any_of(("remove", "off", "neutral")) or (
         clause.has("mute") and not clause.has("filter", "muffled")
     )
@@ -287,7 +303,7 @@ def _moved_filter(clause: Clause, settings: TargetSettings) -> Filter:
 
 
 def _bandpass(clause: Clause) -> Filter:
-    numbers = clause.numbers("hz") or [n for n in clause.numbers("") if n.value >= 20]
+    numbers = [n for n in clause.numbers("hz", "") if n.value >= 20]
     if len(numbers) >= 2:
         low_hz, high_hz = sorted(number.value for number in numbers[:2])
         return Filter("bandpass", low_hz=low_hz, high_hz=high_hz)

@@ -71,7 +71,7 @@ def lexemes_of(text: str) -> list[Lexeme]:
         length, lexeme = _lexeme_at(tokens, words, index)
         lexemes.append(lexeme)
         index += length
-    return _signed(lexemes)
+    return _with_shared_units(_signed(lexemes))
 
 
 def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Lexeme]:
@@ -166,4 +166,18 @@ def _signed(lexemes: list[Lexeme]) -> list[Lexeme]:
             shared = replace(before.number, unit=number.unit, value=before.number.value * scale)
             result[-1] = Lexeme(before.text, number=shared)
         result.append(lexeme)
+    return result
+
+
+def _with_shared_units(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Gives "between 2 and 4 kHz" and "from 500 to 2k" one unit."""
+    result = list(lexemes)
+    for index in range(3, len(result)):
+        last, first, opener = result[index].number, result[index - 2].number, result[index - 3]
+        if not (last and first and last.unit == "hz" and first.unit == ""):
+            continue
+        if opener.text in {"between", "from"} and result[index - 1].text in {"and", "to", "n"}:
+            scale = 1000.0 if first.value * 100 < last.value else 1.0
+            shared = replace(first, unit="hz", value=first.value * scale)
+            result[index - 2] = Lexeme(result[index - 2].text, number=shared)
     return result

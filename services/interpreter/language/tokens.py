@@ -80,6 +80,7 @@ _ENDINGS = (
 )
 _IS = {"it", "that", "there", "what", "he", "she", "who", "where", "here", "how"}
 _SHARP_NOTE = re.compile(r"\b([a-g])#")
+_LESS = re.compile(r"\b(vocal|voice|drum|bass|guitar|piano)s?-less\b")
 _TITLE = re.compile(
     r"\b(called|titled|named|entitled|lyrics?|says?|title|file(?:name)?|sings?|tag)\b[\s:]*"
     r"(\"[^\"]*\"|'[^']*')"
@@ -103,6 +104,7 @@ def tokens_of(text: str) -> list[Token]:
     """Splits a prompt into tokens. Never raises; characters without meaning are dropped."""
     text = unicodedata.normalize("NFC", text).translate(_SAME_CHARACTERS).lower()
     text = _TITLE.sub(r"\1 ", text)
+    text = _LESS.sub(r"\1less", text)
     text = _SHARP_NOTE.sub(r"\1 sharp", text)
     tokens: list[Token] = []
     previous_end, previous_number = -1, False
