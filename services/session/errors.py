@@ -29,6 +29,7 @@ class NotFoundError(SessionError):
     """Something does not exist, or belongs to another user, which is the same to a caller."""
 
     code = grpc.StatusCode.NOT_FOUND
+    reason = "NOT_FOUND"
 
 
 class TrackNotFoundError(NotFoundError):
@@ -80,6 +81,7 @@ class InvalidArgumentError(SessionError):
     """A request does not keep the rules of its fields."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_ARGUMENT"
 
 
 class InvalidNameError(InvalidArgumentError):
