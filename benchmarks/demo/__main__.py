@@ -54,7 +54,7 @@ async def converse(address: str, song: Song, folder: Path) -> tuple[list[Said], 
     said = []
     problems = []
     async with mixdown.connect(address) as client:
-        track = await client.upload(song.path)
+        track = await client.upload(song.path, display_name=song.title)
         session = await client.create_session(track)
         mix = Mix()
         for number, line in enumerate(CONVERSATION, 1):
@@ -81,7 +81,9 @@ def _history_problems(turns: list[conversation_pb2.Turn]) -> list[str]:
 async def separate_all(address: str, song: Song, folder: Path) -> dict[str, Path]:
     """Fetches every stem of the song, in a conversation of its own."""
     async with mixdown.connect(address) as client:
-        session = await client.create_session(await client.upload(song.path))
+        session = await client.create_session(
+            await client.upload(song.path, display_name=song.title)
+        )
         turn = await session.render(
             Mix(), outputs=[Output("stem", (stem,)) for stem in STEMS], folder=folder
         )
@@ -162,7 +164,7 @@ def main() -> None:
     parser.add_argument("song", nargs="?", type=Path, help="your own song")
     parser.add_argument("--output", type=Path, default=Path("out"))
     arguments = parser.parse_args()
-    song = Song(arguments.song, {}) if arguments.song else default_song()
+    song = Song(arguments.song, arguments.song.name, {}) if arguments.song else default_song()
     try:
         problems = run(song, arguments.output)
     except (mixdown.MixdownError, SuiteNotStartedError, OSError) as error:

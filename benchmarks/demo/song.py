@@ -16,10 +16,12 @@ class Song:
 
     Args:
         path: The file; its first audio stream is the song.
+        title: What it is called.
         true_stems: Audio stream of the file that holds a stem, by stem; empty where unknown.
     """
 
     path: Path
+    title: str
     true_stems: dict[str, int]
 
 
@@ -33,5 +35,7 @@ def default_song() -> Song:
     spec = importlib.util.find_spec("stempeg")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for path in sorted(Path(folder, "data").glob("*.stem.mp4")):
-            return Song(path, {stem: index for index, stem in enumerate(_STEMS_IN_FILE, 1)})
+            return Song(
+                path, "Falcon 69", {stem: index for index, stem in enumerate(_STEMS_IN_FILE, 1)}
+            )
     raise FileNotFoundError("The package stempeg with its example song is not installed.")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 from services.separator.errors import QueueFullError
 
@@ -15,66 +14,70 @@ class Admission:
     def __init__(self, running: int, waiting: int) -> None:
         self._free = running
         self._limit = waiting
-        self._line: list[tuple[asyncio.Future[None], Callable[[int], None]]] = []
+        self._line: list[Place] = []
 
     @property
     def waiting(self) -> int:
         """Tracks that wait."""
         return len(self._line)
 
-    def check(self, retry_after_seconds: float) -> None:
-        """Raises QueueFullError where a further track could not even wait.
+    def ask(self, on_position: Callable[[int], None], retry_after_seconds: float) -> Place:
+        """Returns a place, or a place in the line.
 
         Args:
+            on_position: Called with the number of tracks ahead, whenever it changes.
             retry_after_seconds: What the error tells the caller.
+
+        Raises:
+            QueueFullError: too many wait already.
         """
-        if not self._free and len(self._line) >= self._limit:
+        place = Place(self, on_position)
+        if self._free and not self._line:
+            self._free -= 1
+            place.let_in()
+            return place
+        if len(self._line) >= self._limit:
             raise QueueFullError(
                 "Too many tracks wait to be separated. Please try again later.",
                 metadata={"waiting": str(len(self._line))},
                 retry_after_seconds=retry_after_seconds,
             )
-
-    @asynccontextmanager
-    async def slot(self, on_position: Callable[[int], None]) -> AsyncIterator[None]:
-        """Waits for a place, and gives it back at the end.
-
-        Args:
-            on_position: Called with the number of tracks ahead, whenever it changes.
-        """
-        await self._enter(on_position)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    async def _enter(self, on_position: Callable[[int], None]) -> None:
-        if self._free and not self._line:
-            self._free -= 1
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (turn, on_position)
-        self._line.append(entry)
+        self._line.append(place)
         on_position(len(self._line) - 1)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if entry in self._line:
-                self._line.remove(entry)
-                self._tell_positions()
-            else:  # it was let in at the moment it was cancelled
-                self._leave()
-            raise
+        return place
 
-    def _leave(self) -> None:
-        self._free += 1
+    def give_back(self, place: Place) -> None:
+        """Takes a place back, whether it was waited for or already had."""
+        if place in self._line:
+            self._line.remove(place)
+        else:
+            self._free += 1
         while self._free and self._line:
-            turn, _ = self._line.pop(0)
-            if not turn.done():
-                self._free -= 1
-                turn.set_result(None)
-        self._tell_positions()
+            self._free -= 1
+            self._line.pop(0).let_in()
+        for position, waiting in enumerate(self._line):
+            waiting.on_position(position)
 
-    def _tell_positions(self) -> None:
-        for position, (_, on_position) in enumerate(self._line):
-            on_position(position)
+
+class Place:
+    """One track's place among those that are computed, or in the line for it."""
+
+    def __init__(self, admission: Admission, on_position: Callable[[int], None]) -> None:
+        self.on_position = on_position
+        self._admission = admission
+        self._inside = asyncio.Event()
+        self._left = False
+
+    async def wait(self) -> None:
+        """Waits until it is this track's turn."""
+        await self._inside.wait()
+
+    def let_in(self) -> None:
+        """Makes it this track's turn."""
+        self._inside.set()
+
+    def leave(self) -> None:
+        """Gives the place back; once is enough."""
+        if not self._left:
+            self._left = True
+            self._admission.give_back(self)

@@ -64,6 +64,10 @@ class Computation:
         engine: Model and backend.
         members: The networks to run.
         rooms: What to work with.
+        retry_after_seconds: What is told where too many wait.
+
+    Raises:
+        QueueFullError: too many wait already.
 
     Attributes:
         stems: The stems that come out.
@@ -76,7 +80,12 @@ class Computation:
     """
 
     def __init__(
-        self, recipe: Recipe, engine: Engine, members: tuple[int, ...], rooms: Rooms
+        self,
+        recipe: Recipe,
+        engine: Engine,
+        members: tuple[int, ...],
+        rooms: Rooms,
+        retry_after_seconds: float,
     ) -> None:
         self.recipe = recipe
         self.engine = engine
@@ -93,6 +102,7 @@ class Computation:
         self._readers = 0
         self._began: float | None = None
         self._first_audio_seconds = 0.0
+        self._place = rooms.admission.ask(self._move_up, retry_after_seconds)
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(lambda _: self._end())
 
@@ -154,6 +164,7 @@ class Computation:
     def _end(self) -> None:
         if not self._task.cancelled():
             self._task.exception()  # `check` tells it; without readers nobody needs to know
+        self._place.leave()
         self._close_spool()
         self._tell()
 
@@ -166,16 +177,16 @@ class Computation:
         self._tell()
 
     async def _run(self) -> None:
-        async with self._rooms.admission.slot(self._move_up):
-            self._began = time.monotonic()
-            self.position = None
-            levels = await self._measure()
-            self.frames = levels.frames
-            frame_bytes = self.engine.model.channels * SAMPLE_BYTES
-            self._spool = Spool(self._rooms.spool_folder, self.stems, frame_bytes)
-            self._tell()
-            await self._separate(levels, self._spool)
-            self._report()
+        await self._place.wait()
+        self._began = time.monotonic()
+        self.position = None
+        levels = await self._measure()
+        self.frames = levels.frames
+        frame_bytes = self.engine.model.channels * SAMPLE_BYTES
+        self._spool = Spool(self._rooms.spool_folder, self.stems, frame_bytes)
+        self._tell()
+        await self._separate(levels, self._spool)
+        self._report()
 
     async def _measure(self) -> Levels:
         def measure(stopped: Callable[[], bool]) -> Levels:
@@ -293,8 +304,9 @@ class Computations:
         key = (recipe, members)
         computation = self._under_way.get(key)
         if computation is None or not computation.wanted:
-            self._rooms.admission.check(retry_after_seconds=self._shortest_eta_seconds())
-            computation = Computation(recipe, engine, members, self._rooms)
+            computation = Computation(
+                recipe, engine, members, self._rooms, self._shortest_eta_seconds()
+            )
             self._under_way[key] = computation
             computation.on_end(lambda: self._forget(key, computation))
         computation.join()

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import structlog
+import torch
 
 from mixdown.separator.v1 import separator_pb2_grpc
 from services.runtime.blobs import open_blob_store
@@ -67,7 +68,9 @@ class SeparatorService:
             backend_choice(settings),
             settings.models_in_memory,
         )
-        self.scheduler = Scheduler()
+        # A GPU should have its next batch before it has told of the last one.
+        on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
+        self.scheduler = Scheduler(depth=2 if on_gpu else 1)
         rooms = Rooms(
             blobs=blobs,
             stems=stems,

@@ -5,84 +5,83 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.separator.admission import Admission
+from services.separator.admission import Admission, Place
 from services.separator.errors import QueueFullError
 
 
 class Track:
-    """Asks for a place, and gives it back when told to."""
+    """Has asked for a place, and remembers the positions that it was told."""
 
     def __init__(self, admission: Admission) -> None:
         self.positions: list[int] = []
-        self.inside = asyncio.Event()
-        self.done = asyncio.Event()
-        self.task = asyncio.create_task(self._run(admission))
+        self.place: Place = admission.ask(self.positions.append, retry_after_seconds=7.0)
 
-    async def _run(self, admission: Admission) -> None:
-        async with admission.slot(self.positions.append):
-            self.inside.set()
-            await self.done.wait()
-
-
-async def settle() -> None:
-    for _ in range(10):
-        await asyncio.sleep(0)
+    async def is_inside(self) -> bool:
+        try:
+            await asyncio.wait_for(self.place.wait(), 0.01)
+        except TimeoutError:
+            return False
+        return True
 
 
 async def test_tracks_wait_in_order_and_know_their_position() -> None:
     admission = Admission(running=1, waiting=5)
     tracks = [Track(admission) for _ in range(3)]
-    await settle()
-    assert [track.inside.is_set() for track in tracks] == [True, False, False]
-    tracks[0].done.set()
-    await settle()
-    assert [track.inside.is_set() for track in tracks] == [True, True, False]
+    assert [await track.is_inside() for track in tracks] == [True, False, False]
+    tracks[0].place.leave()
+    assert [await track.is_inside() for track in tracks[1:]] == [True, False]
     assert [track.positions for track in tracks] == [[], [0], [1, 0]]
-    tracks[1].done.set()
-    tracks[2].done.set()
-    await asyncio.gather(*(track.task for track in tracks))
 
 
 async def test_past_the_limit_nobody_is_let_in_line() -> None:
-    admission = Admission(running=1, waiting=1)
-    tracks = [Track(admission)]
-    await settle()
-    admission.check(retry_after_seconds=7.0)
-    tracks.append(Track(admission))
-    await settle()
+    admission = Admission(running=2, waiting=1)
+    tracks = [Track(admission) for _ in range(3)]
     with pytest.raises(QueueFullError) as caught:
-        admission.check(retry_after_seconds=7.0)
+        Track(admission)
     assert caught.value.retry_after_seconds == 7.0
-    for track in tracks:
-        track.done.set()
-    await asyncio.gather(*(track.task for track in tracks))
-    admission.check(retry_after_seconds=7.0)
+    tracks[0].place.leave()
+    assert await Track(admission).is_inside() is False
 
 
 async def test_who_gives_up_leaves_the_line() -> None:
     admission = Admission(running=1, waiting=5)
     tracks = [Track(admission) for _ in range(3)]
-    await settle()
-    tracks[1].task.cancel()
-    await settle()
+    tracks[1].place.leave()
     assert tracks[2].positions == [1, 0]
-    tracks[0].done.set()
-    await settle()
-    assert tracks[2].inside.is_set()
-    tracks[2].done.set()
-    await tracks[2].task
+    tracks[0].place.leave()
+    assert await tracks[2].is_inside()
 
 
-async def test_who_gives_up_at_the_moment_of_being_let_in_passes_the_place_on() -> None:
+async def test_a_place_is_given_back_only_once() -> None:
     admission = Admission(running=1, waiting=5)
     tracks = [Track(admission) for _ in range(3)]
-    await settle()
-    tracks[0].done.set()
-    await tracks[0].task  # the second has its turn now, and has not run yet
-    tracks[1].task.cancel()
-    await settle()
-    assert tracks[2].inside.is_set()
-    tracks[2].done.set()
-    await tracks[2].task
-    assert admission.waiting == 0
+    tracks[0].place.leave()
+    tracks[0].place.leave()
+    assert [await track.is_inside() for track in tracks[1:]] == [True, False]
+
+
+@given(st.lists(st.integers(0, 20), max_size=40), st.integers(1, 3), st.integers(0, 4))
+def test_never_more_run_than_may_and_nobody_is_forgotten(
+    moves: list[int], running: int, waiting: int
+) -> None:
+    """A move asks for a place, or has one of those who have asked leave."""
+
+    async def play() -> None:
+        admission = Admission(running, waiting)
+        tracks: list[Track] = []
+        for move in moves:
+            if move < 10:
+                try:
+                    tracks.append(Track(admission))
+                except QueueFullError:
+                    assert len(tracks) == running + waiting
+            elif tracks:
+                tracks.pop(move % len(tracks)).place.leave()
+            inside = [track for track in tracks if track.place._inside.is_set()]
+            assert len(inside) == min(running, len(tracks))
+            assert admission.waiting == len(tracks) - len(inside)
+
+    asyncio.run(play())
