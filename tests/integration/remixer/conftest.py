@@ -68,7 +68,7 @@ class GivenStems(separator_pb2_grpc.SeparatorServiceServicer):
         try:
             async for response in self._responses(request):
                 yield response
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # in the middle of work, or of a write
             self.cancelled.set()
             raise
 

@@ -416,3 +416,28 @@ async def test_a_file_in_the_store_is_what_was_streamed(remixer, song):
     with remixer.store.open(blob.sha256) as file:
         assert file.read() == rendered.files["mix"]
     assert decode(rendered.files["mix"]).shape[0] == 2
+
+
+async def test_a_caller_that_does_not_read_stops_the_render_and_can_go_away(remixer, separator):
+    frames = 60 * RATE_HZ
+    long = noise(frames)
+    separator.stems = dict.fromkeys(STEMS, long)
+    track = remixer.put(encode(long, Encoding.WAV_FLOAT32))
+    call = remixer.call(track, Mix().change("vocals", gain_db=3.0))
+    async for response in call:
+        if response.WhichOneof("event") == "audio":
+            break
+    await asyncio.sleep(1.0)
+    (file,) = remixer.partial_files()
+    written = file.stat().st_size
+    assert written < frames * 8 / 2
+    await asyncio.sleep(0.5)
+    assert file.stat().st_size == written
+    assert separator.chunks_sent * separator.chunk_frames < frames
+    call.cancel()
+    for _ in range(100):
+        if not remixer.partial_files():
+            break
+        await asyncio.sleep(0.05)
+    assert remixer.partial_files() == []
+    await asyncio.wait_for(separator.cancelled.wait(), 5)
