@@ -23,7 +23,11 @@ _log = structlog.get_logger("mixdown.session")
 
 async def serve(settings: SessionSettings) -> None:
     """Serves until SIGTERM."""
-    database = Database(settings.database_url, settings.database_pool_size)
+    database = Database(
+        settings.database_url,
+        settings.database_pool_size,
+        slow_seconds=settings.slow_statement_seconds,
+    )
     if settings.migrates_at_start:
         await asyncio.to_thread(migrate, database.engine)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -83,10 +84,18 @@ class Database:
         url: "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/NAME".
         pool_size: Connections, and operations at once.
         clock: What time it is; by default the database server's clock, which all replicas share.
+        slow_seconds: Statements that take longer are logged.
     """
 
-    def __init__(self, url: str, pool_size: int = 8, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_size: int = 8,
+        clock: Clock | None = None,
+        slow_seconds: float = 0.5,
+    ) -> None:
         self.engine = create_database_engine(url, pool_size)
+        _log_slow_statements(self.engine, slow_seconds)
         self._clock = clock or database_time
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
 
@@ -158,8 +167,8 @@ class Database:
 def database_time(rows: Session) -> datetime:
     """Returns the time by PostgreSQL's clock, or this machine's where the database is a file."""
     if rows.get_bind().dialect.name == "postgresql":
-        time: datetime = rows.connection().execute(text("SELECT now()")).scalar_one()
-        return time.astimezone(UTC)
+        now: datetime = rows.connection().execute(text("SELECT now()")).scalar_one()
+        return now.astimezone(UTC)
     return datetime.now(UTC)
 
 
@@ -208,6 +217,22 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
             "application_name": "mixdown-session",
         },
     )
+
+
+def _log_slow_statements(engine: Engine, slow_seconds: float) -> None:
+    began = "statement_began"
+
+    def before(connection: Connection, *_: Any) -> None:
+        connection.info[began] = time.perf_counter()
+
+    def after(connection: Connection, _: Any, statement: str, *__: Any) -> None:
+        seconds = time.perf_counter() - connection.info.pop(began)
+        if seconds > slow_seconds:
+            # Never the values: they are what users said.
+            _log.warning("slow statement", seconds=round(seconds, 3), statement=statement)
+
+    event.listen(engine, "before_cursor_execute", before)
+    event.listen(engine, "after_cursor_execute", after)
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:

@@ -23,6 +23,11 @@ class SessionSettings(Settings):
         le=100,
         description="Connections, and calls to the database at once, of this process.",
     )
+    slow_statement_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        description="Statements that take longer than this are logged, without their values.",
+    )
     migrate_at_start: bool | None = Field(
         default=None,
         description=(

@@ -118,6 +118,8 @@ class UserRow(_Table, table=True):
     """Somebody who has used Mixdown; the edge knows who it is."""
 
     __tablename__ = "users"
+    # Whoever has no name would share everything with everybody who has none.
+    __table_args__ = (CheckConstraint("length(user_id) > 0", name="user_id"),)
 
     user_id: str = Field(sa_column=Column(Text, primary_key=True))
     create_time: datetime = Field(sa_type=UtcTime)

@@ -10,10 +10,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
 from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
-from services.session.tables import METADATA, TurnRow
+from services.session.tables import METADATA, TurnRow, UserRow
 from tests.integration.session.conftest import Clock, serving
 from tests.integration.session.driver import Driver
 
@@ -95,3 +96,23 @@ async def test_the_database_itself_refuses_a_second_unfinished_turn(
             insert(ordinal, request_id, state)
     insert(3, "three", "completed")
     database.close()
+
+
+def test_a_user_without_a_name_cannot_be_stored(database_url: str) -> None:
+    database = Database(database_url, 1)
+    with pytest.raises(IntegrityError), database.transaction() as transaction:
+        transaction.rows.add(UserRow(user_id="", create_time=transaction.now))
+    database.close()
+
+
+def test_slow_statements_are_logged_without_what_users_said(database_url: str) -> None:
+    for slow_seconds, logged in ((1e-9, True), (60.0, False)):
+        database = Database(database_url, 1, slow_seconds=slow_seconds)
+        with capture_logs() as logs, database.transaction() as transaction:
+            transaction.insert_if_absent(
+                UserRow, {"user_id": "secret name", "create_time": transaction.now}
+            )
+        inserts = [entry for entry in logs if "INSERT INTO users" in entry.get("statement", "")]
+        assert bool(inserts) is logged
+        assert "secret name" not in str(logs)
+        database.close()

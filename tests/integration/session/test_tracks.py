@@ -74,6 +74,16 @@ async def test_a_complete_upload_becomes_one_track(driver: Driver) -> None:
         await driver.stub.CreateTrack(_create(driver, upload_id="u2"))
 
 
+async def test_tags_may_hold_whatever_strangers_wrote(driver: Driver) -> None:
+    tags = {"title": "a\0b", "artist": '\u2028 "x" \\u0000 ♫', "": "", "empty": ""}
+    await driver.stub.BeginUpload(_upload(driver))
+    request = _create(driver)
+    request.audio.tags.update(tags)
+    track = await driver.stub.CreateTrack(request)
+    get = pb.GetTrackRequest(user_id=driver.user_id, track_id=track.track_id)
+    assert dict((await driver.stub.GetTrack(get)).audio.tags) == tags
+
+
 @pytest.mark.parametrize("name", ["", "   ", "a/b.wav", "..\\x", "x\ny", "x" * 256])
 async def test_names_that_are_none_are_refused(driver: Driver, name: str) -> None:
     async with refused(StatusCode.INVALID_ARGUMENT, "INVALID_NAME"):

@@ -17,6 +17,7 @@ def upgrade() -> None:
         "users",
         sa.Column("user_id", sa.String(), nullable=False),
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("length(user_id) > 0", name=op.f("ck_users_user_id")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
     )
     op.create_table(
