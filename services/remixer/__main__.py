@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from grpc import aio
 
@@ -23,7 +24,10 @@ async def main() -> None:
     configure_logs("remixer", settings.log_level, settings.log_format)
     async with connect(settings.separator_address) as separator:
         renderer = Renderer(
-            open_blob_store(settings.blob_store), Separator(separator), settings.max_renders
+            open_blob_store(settings.blob_store),
+            Separator(separator),
+            settings.max_renders,
+            settings.chain_threads or len(os.sched_getaffinity(0)),
         )
 
         def register(server: aio.Server) -> None:

@@ -11,6 +11,7 @@ its terms, and goes on until the longest one ends (reverbs have tails).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, wait
 
 import numpy as np
 
@@ -76,12 +77,20 @@ class Graph:
         outputs: What to render.
         sample_rate_hz: Rate of the original and of the stems.
         channels: Their channels.
+        pool: Threads in which the chains of several stems work side by side. Each chain has its
+            own state, so that their number changes no bit.
     """
 
     def __init__(
-        self, mix: Mix, outputs: Iterable[Output], sample_rate_hz: int, channels: int
+        self,
+        mix: Mix,
+        outputs: Iterable[Output],
+        sample_rate_hz: int,
+        channels: int,
+        pool: Executor | None = None,
     ) -> None:
         self._channels = channels
+        self._pool = pool
         self._outputs = tuple(outputs)
         kinds = {output.kind for output in self._outputs}
         edited = edited_stems(mix) if "mix" in kinds else ()
@@ -107,13 +116,20 @@ class Graph:
         Returns:
             The frames that are ready, by name of output.
         """
-        processed = {
-            stem: processor.process(stems[stem]) for stem, processor in self._chains.items()
-        }
+        processed = self._process(stems)
         for name, block in ((_ORIGINAL, original), *stems.items()):
             for total in self._without.values():
                 total.push(name, block)
         return self._collect(original, stems, processed)
+
+    def _process(self, stems: Mapping[str, Samples]) -> dict[str, Samples]:
+        names = tuple(self._chains)
+        if self._pool is None or len(names) < 2:
+            return {name: self._chains[name].process(stems[name]) for name in names}
+        work = [self._pool.submit(self._chains[name].process, stems[name]) for name in names]
+        # All of them are waited for, also when one fails: nothing works on after the render.
+        wait(work)
+        return {name: future.result() for name, future in zip(names, work, strict=True)}
 
     def finish(self) -> dict[str, Samples]:
         """Returns the frames that are still due, tails included, by name of output."""

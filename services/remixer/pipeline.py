@@ -7,6 +7,7 @@ advance; memory holds one block, and what one stem is ahead of another.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 
 import numpy as np
 
@@ -85,6 +86,7 @@ class Pipeline:
         planned: The files.
         stems: The stems they need.
         offsets_bytes: Bytes that the caller has already, by name of output.
+        pool: Threads for the chains of several stems.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Pipeline:
         planned: Sequence[PlannedOutput],
         stems: Sequence[str],
         offsets_bytes: Mapping[str, int],
+        pool: Executor | None = None,
     ) -> None:
         self._properties = properties
         self._stems = tuple(stems)
@@ -110,6 +113,7 @@ class Pipeline:
                 [item.output for item in planned],
                 properties.sample_rate_hz,
                 properties.channels,
+                pool,
             )
             for item in planned:
                 name = item.output.name

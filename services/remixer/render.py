@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 
 from mixdown.mix import Mix
@@ -42,13 +43,17 @@ class Renderer:
         store: Where originals lie and files go.
         separator: Where stems come from.
         max_renders: Renders at once.
+        threads: Threads in which the chains of several stems work side by side.
     """
 
-    def __init__(self, store: BlobStore, separator: Separator, max_renders: int) -> None:
+    def __init__(
+        self, store: BlobStore, separator: Separator, max_renders: int, threads: int = 1
+    ) -> None:
         self._store = store
         self._separator = separator
         self._max_renders = max_renders
         self._renders = 0
+        self._pool = ThreadPoolExecutor(threads, "chain") if threads > 1 else None
 
     async def render(self, request: RenderRequest) -> AsyncGenerator[Event, None]:
         """Yields the events of a render. Closing the iterator stops it and removes half files.
@@ -86,7 +91,16 @@ class Renderer:
                         yield event
         missing = [item for item in planned if item.output.name not in found]
         if missing:
-            job = _Job(self._store, self._separator, request, model, properties, mix, missing)
+            job = _Job(
+                self._store,
+                self._separator,
+                request,
+                model,
+                properties,
+                mix,
+                missing,
+                self._pool,
+            )
             async with aclosing(job.run()) as events:
                 async for event in events:
                     yield event
@@ -135,8 +149,10 @@ class _Job:
         properties: AudioProperties,
         mix: Mix,
         planned: list[PlannedOutput],
+        pool: Executor | None,
     ) -> None:
         self._store = store
+        self._pool = pool
         self._separator = separator
         self._request = request
         self._model = model
@@ -160,6 +176,7 @@ class _Job:
             self._planned,
             stems,
             self._request.offsets_bytes,
+            self._pool,
         )
         try:
             for started in pipeline.started:

@@ -17,6 +17,12 @@ class RemixerSettings(BlobSettings):
     separator_address: str = Field(
         default="127.0.0.1:50055", description="Where the separator listens, host:port."
     )
+    chain_threads: int = Field(
+        default=0,
+        ge=0,
+        description="Threads in which the effects of several stems work side by side. "
+        "0 takes one for each core that this process may use.",
+    )
     max_renders: int = Field(
         default=16,
         ge=1,

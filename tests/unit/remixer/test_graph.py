@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,8 +27,8 @@ OUTPUTS = (
 )
 
 
-def render(mix: Mix, outputs=OUTPUTS, cuts=()) -> dict[str, np.ndarray]:
-    graph = Graph(mix, outputs, RATE_HZ, 2)
+def render(mix: Mix, outputs=OUTPUTS, cuts=(), pool=None) -> dict[str, np.ndarray]:
+    graph = Graph(mix, outputs, RATE_HZ, 2, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
     start = 0
     for length in (*cuts, FRAMES):
@@ -92,6 +94,13 @@ def test_the_same_streams_give_the_same_bits_however_they_are_cut(cuts):
     whole = render(MIX)
     cut = render(MIX, cuts=cuts)
     assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    alone = render(MIX, cuts=[1000] * 7)
+    with ThreadPoolExecutor(3) as pool:
+        together = render(MIX, cuts=[1000] * 7, pool=pool)
+    assert all(np.array_equal(alone[name], together[name]) for name in alone)
 
 
 @given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
