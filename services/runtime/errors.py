@@ -53,13 +53,6 @@ class BlobNotFoundError(MixdownError):
     reason = "BLOB_NOT_FOUND"
 
 
-class BlobDamagedError(MixdownError):
-    """A blob's bytes are not those that its name promises."""
-
-    code = grpc.StatusCode.DATA_LOSS
-    reason = "BLOB_DAMAGED"
-
-
 class UndecodableAudioError(MixdownError):
     """There is no audio in the bytes, or it is damaged."""
 
