@@ -21,6 +21,7 @@ from services.gateway.backends import (
     error_message,
     is_transient,
 )
+from services.gateway.errors import RequestIdConflictError
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.playback import Playback
 from services.runtime.interceptors import ServiceUnavailableError
@@ -49,6 +50,20 @@ class _TurnFailedError(Exception):
     def __init__(self, error: conversation_pb2.Error) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+def check_same_render(
+    stored: conversation_pb2.Interpreted, given: interpreter_pb2.Interpretation | None
+) -> None:
+    """Checks that a render said again is the render that is stored.
+
+    Raises:
+        RequestIdConflictError: it is another one.
+    """
+    if given is None:
+        return
+    if stored.mix != given.mix or list(stored.outputs) != list(given.outputs):
+        raise RequestIdConflictError("The request_id stands for another render already.")
 
 
 class TurnWork:
@@ -87,6 +102,7 @@ class TurnWork:
         Raises:
             LeaseLostError: the turn is no longer ours.
             ServiceUnavailableError: a service could not be reached; the turn rests and can go on.
+            RequestIdConflictError: the turn renders another mix than the one given.
         """
         async with self._leased.held():
             for event in self._work.events:
@@ -106,6 +122,7 @@ class TurnWork:
     async def _interpret(self) -> conversation_pb2.Interpreted:
         known = self._playback.log.interpreted
         if known is not None:
+            check_same_render(known, self._given)
             return known
         interpretation = self._given
         if interpretation is None:

@@ -14,12 +14,12 @@ from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, reason_of
-from services.gateway.errors import LeaseLostError, RequestIdConflictError
+from services.gateway.errors import LeaseLostError
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.listener import Listener, Wish
 from services.gateway.playback import Playback
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn_work import TurnWork
+from services.gateway.turn_work import TurnWork, check_same_render
 from services.runtime import context as request_context
 from services.runtime import logs
 from services.runtime.blobs import BlobStore
@@ -95,7 +95,10 @@ class Turns:
 
         async def work() -> None:
             begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
-            _check_repeated(begun, given)
+            if not begun.HasField("lease"):  # with a lease, the work on it checks and gives it back
+                for event in begun.events:
+                    if event.HasField("interpreted"):
+                        check_same_render(event.interpreted, given)
             listener.turn_id = begun.turn.turn_id
             await self._follow(request.user_id, listener, begun, given, detached=detached)
 
@@ -234,12 +237,3 @@ class Turns:
             if error.code() == grpc.StatusCode.ABORTED:
                 await asyncio.sleep(_CLAIM_PAUSE_SECONDS)
             return None
-
-
-def _check_repeated(work: session_pb2.Work, given: interpreter_pb2.Interpretation | None) -> None:
-    """Raises RequestIdConflictError where the turn that was found renders another mix."""
-    for event in work.events:
-        if event.HasField("interpreted") and given is not None:
-            stored = event.interpreted
-            if stored.mix != given.mix or list(stored.outputs) != list(given.outputs):
-                raise RequestIdConflictError("The request_id stands for another render already.")

@@ -1,0 +1,132 @@
+"""A file of a stranger costs one clear error, whatever it does to its decoder."""
+
+import io
+import subprocess
+import sys
+import wave
+
+import av
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.demo.song import default_song
+from mixdown.audio.v1 import audio_pb2
+from services.gateway.errors import UnsupportedAudioError
+from services.gateway.probe_worker import Limits, examine
+from services.gateway.probing import Prober
+from services.gateway.settings import GatewaySettings
+from services.runtime.errors import UndecodableAudioError
+
+LIMITS = Limits(60.0, 8_000, 192_000, 2, 1 << 30, 60)
+
+
+def wav(seconds: float, rate: int = 8_000, channels: int = 1) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setnchannels(channels)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(bytes(2 * channels * int(seconds * rate)))
+    return file.getvalue()
+
+
+def prober(**fields) -> Prober:
+    return Prober(GatewaySettings(**fields))
+
+
+async def probe(path, content: bytes, **fields) -> audio_pb2.AudioProperties:
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        return await prober(**fields).probe(file)
+
+
+async def test_a_song_is_described_from_its_content():
+    with default_song().path.open("rb") as file:
+        audio = await prober().probe(file)
+    assert (audio.sample_rate_hz, audio.channels, audio.codec) == (44_100, 2, "aac")
+    assert audio.frames > 5 * 44_100
+    assert audio.sample_format == audio_pb2.SAMPLE_FORMAT_UNSPECIFIED
+
+
+async def test_words_are_no_audio(tmp_path):
+    with pytest.raises(UndecodableAudioError):
+        await probe(tmp_path / "song.mp3", b"la la la " * 1000)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (wav(61), "60 seconds"),
+        (wav(1, rate=4_000), "4000 Hz"),
+        (wav(1, rate=200_000), "200000 Hz"),
+        (wav(1, channels=6), "6 channels"),
+    ],
+)
+async def test_audio_beyond_the_limits_is_refused_with_the_limit(tmp_path, content, word):
+    with pytest.raises(UnsupportedAudioError, match=word):
+        await probe(tmp_path / "song.wav", content, track_limit_seconds=60)
+
+
+def test_decoding_stops_at_the_limit_of_length():
+    """Hours of silence pack into little; they are not decoded to the end."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="flac") as target:
+        stream = target.add_stream("flac", rate=8_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.int16), "s16", "mono")
+        frame.sample_rate = 8_000
+        for _ in range(3600 * 8_000 // 4096):
+            frame.pts = None
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    size = file.tell()
+    file.seek(0)
+    assert examine(file, LIMITS)["reason"] == "UNSUPPORTED_AUDIO"
+    assert file.tell() < size / 3
+
+
+async def test_a_check_that_takes_too_long_ends(tmp_path):
+    with pytest.raises(UndecodableAudioError, match="too long"):
+        await probe(tmp_path / "song.wav", wav(1), probe_limit_seconds=0.01)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.binary(max_size=4_000), st.sampled_from([b"", b"RIFF", b"fLaC", b"OggS", b"ID3"]))
+def test_random_bytes_get_an_answer(content, magic):
+    answer = examine(io.BytesIO(magic + content), LIMITS)
+    assert "audio" in answer or answer["reason"] in {"UNDECODABLE_AUDIO", "UNSUPPORTED_AUDIO"}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_damaged_files_get_an_answer(data):
+    content = bytearray(wav(0.2))
+    for _ in range(data.draw(st.integers(1, 20))):
+        content[data.draw(st.integers(0, 200))] = data.draw(st.integers(0, 255))
+    end = data.draw(st.integers(0, len(content)))
+    answer = examine(io.BytesIO(bytes(content[:end])), LIMITS)
+    assert "audio" in answer or answer["reason"] in {"UNDECODABLE_AUDIO", "UNSUPPORTED_AUDIO"}
+
+
+def test_the_worker_gives_up_memory_time_and_writing(tmp_path):
+    program = (
+        "import resource\n"
+        "from services.gateway.probe_worker import Limits, confine\n"
+        "confine(Limits(60, 8000, 192000, 2, 1 << 30, 5))\n"
+        "write = lambda: open('written', 'w').write('x' * 9999)\n"
+        "for call in (lambda: bytearray(2 << 30), write):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except (MemoryError, OSError) as error:\n"
+        "        print(type(error).__name__)\n"
+        "print(resource.getrlimit(resource.RLIMIT_CPU)[0])\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.stdout.split() == ["MemoryError", "OSError", "5"], outcome.stderr
