@@ -20,12 +20,10 @@ from mixdown.mix.settings import MAX_EQ_BANDS
 from services.interpreter.intent import (
     NUMBER_SETTINGS,
     Adjustment,
-    Change,
     Clearing,
     CompressionChange,
     Edit,
     Limitation,
-    Setting,
 )
 
 SAME_BAND_OCTAVES = 1 / 6
@@ -185,12 +183,19 @@ def _clamp(target: str, setting: str, wanted: float, report: list[Limitation]) -
     allowed = RANGES[setting]
     used = allowed.clamp(wanted)
     if abs(used - wanted) > 1e-6:
-        unit = f" {allowed.unit}" if allowed.unit else ""
-        more = "more" if wanted > used else "less"
-        name = setting.rsplit(".", maxsplit=1)[-1].split("_", maxsplit=1)[0]
-        text = f"{wanted:+.4g}{unit} of {name} is {more} than I can do; I used {used:+.4g}{unit}"
+        text = _clamped_text(target, setting, wanted, used)
         report.append(Limitation("clamped", text, target, setting, wanted, used))
     return used
+
+
+def _clamped_text(target: str, setting: str, wanted: float, used: float) -> str:
+    if setting == "reverb" and used == 0:
+        return f"there is no more reverb on the {target} to take away"
+    unit = RANGES[setting].unit
+    unit = f" {unit}" if unit else {"reverb": " of reverb", "pan": " of pan"}.get(setting, "")
+    sign = "+" if setting in {"gain_db", "eq.gain_db", "pitch_semitones"} else ""
+    more = "more" if wanted > used else "less"
+    return f"{wanted:{sign}.4g}{unit} is {more} than I can do; I used {used:{sign}.4g}{unit}"
 
 
 def _rounded(settings: TargetSettings) -> TargetSettings:
@@ -199,8 +204,3 @@ def _rounded(settings: TargetSettings) -> TargetSettings:
         name: round(getattr(settings, name), 6) + 0.0 for name in NUMBER_SETTINGS
     }
     return replace(settings, **values)
-
-
-def edit(target: str, setting: Setting, change: Change) -> Edit:
-    """Returns an edit; short for the grammar, which makes many."""
-    return Edit(target, setting, change)

@@ -17,8 +17,10 @@ from statistics import quantiles
 from typing import Any
 
 from services.interpreter.builtin.engine import BuiltinEngine
+from services.interpreter.engines import EngineChoice, engines_from
 from services.interpreter.golden import Case, Outcome, case_from, mismatch, outcome_of
 from services.interpreter.intent import Context, Interpretation
+from services.interpreter.settings import InterpreterSettings
 
 Interpret = Callable[[str, Context], Coroutine[Any, Any, Interpretation]]
 
@@ -146,7 +148,7 @@ def read_cases(path: Path) -> list[Case]:
         return [case_from(json.loads(line)) for line in lines if line.strip()]
 
 
-async def _run(engine: str, cases: list[Case]) -> list[Result]:
+async def _run(engine: EngineChoice, cases: list[Case]) -> list[Result]:
     if engine == "builtin":
         builtin = BuiltinEngine()
 
@@ -155,9 +157,6 @@ async def _run(engine: str, cases: list[Case]) -> list[Result]:
 
         builtin.interpret("make the vocals louder", Context())  # reads the vocabulary
         return await measure(cases, interpret)
-    from services.interpreter.engines import engines_from
-    from services.interpreter.settings import InterpreterSettings
-
     async with engines_from(InterpreterSettings()) as engines:
         return await measure(
             cases, lambda prompt, context: engines.interpret(prompt, context, engine)

@@ -92,7 +92,7 @@ def _proposal(document: Mapping[str, Any], mix: Mix) -> Proposal:
     return Proposal(Remix(difference(mix, after), tuple(document.get("outputs", ()))), after)
 
 
-# --- Outcomes --------------------------------------------------------------------------------------
+# --- Outcomes ------------------------------------------------------------------------------------
 
 
 def outcome_of(interpretation: Interpretation) -> Outcome:
@@ -121,7 +121,7 @@ def intent_document(intent: Intent, mix: Mix) -> Outcome:
             return found | {"steps": steps} if steps > 1 else found
 
 
-# --- Comparison ------------------------------------------------------------------------------------
+# --- Comparison ----------------------------------------------------------------------------------
 
 
 def mismatch(outcome: Outcome, expected: Iterable[Outcome], before: Mix) -> str:
@@ -210,9 +210,9 @@ def _equal(found: Any, wanted: Any, key: str) -> bool:
         return _same_bands(list(found), list(wanted))
     if isinstance(wanted, list):
         return bool(wanted[0] - 1e-9 <= found <= wanted[1] + 1e-9)
-    if isinstance(wanted, bool) or isinstance(wanted, str):
+    if isinstance(wanted, bool | str):
         return bool(found == wanted)
-    return abs(found - wanted) <= max(0.02, 0.02 * abs(wanted))
+    return bool(abs(found - wanted) <= max(0.02, 0.02 * abs(wanted)))
 
 
 def _same_bands(found: list[Mapping[str, Any]], wanted: list[Mapping[str, Any]]) -> bool:

@@ -6,7 +6,7 @@ Values are frozen and hold no protobuf; `api.py` translates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from mixdown.mix import MASTER, Compression, EqBand, Filter, FilterType, Mix, Output
@@ -161,7 +161,7 @@ class Context:
         redo_mixes: Mixes that redo brings back, nearest first; None where they are not known.
     """
 
-    mix: Mix = Mix()
+    mix: Mix = field(default_factory=Mix)
     history: tuple[Exchange, ...] = ()
     proposal: Proposal | None = None
     stems: tuple[str, ...] = FOUR_STEMS

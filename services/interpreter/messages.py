@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TypeVar, assert_never
 
 from mixdown.interpreter.v1 import interpreter_pb2
-from mixdown.mix import MASTER, Mix, MixOutOfRangeError, UnknownTargetError
+from mixdown.mix import (
+    MASTER,
+    EqBand,
+    Filter,
+    FilterType,
+    Mix,
+    MixOutOfRangeError,
+    UnknownTargetError,
+)
 from mixdown.mix.protobuf import (
     compression_from_message,
     compression_to_message,
@@ -29,10 +37,7 @@ from services.interpreter.intent import (
     CompressionChange,
     Context,
     Edit,
-    EqBand,
     Exchange,
-    Filter,
-    FilterType,
     History,
     HistoryAction,
     Intent,
@@ -79,7 +84,7 @@ _FILTER_TYPES: dict[FilterType, mix_pb2.Filter.Type.ValueType] = {
 }
 
 
-# --- In --------------------------------------------------------------------------------------------
+# --- In ------------------------------------------------------------------------------------------
 
 
 def context_from_message(message: interpreter_pb2.Context) -> Context:
@@ -201,7 +206,7 @@ def _key(table: dict[Key, Value], value: Value) -> Key | None:
     return next((key for key, candidate in table.items() if candidate == value), None)
 
 
-# --- Out -------------------------------------------------------------------------------------------
+# --- Out -----------------------------------------------------------------------------------------
 
 
 def interpretation_to_message(found: Interpretation) -> interpreter_pb2.Interpretation:

@@ -18,7 +18,7 @@ from services.interpreter.intent import (
 _CANNOT: Mapping[str, str] = {
     "autotune": "I can't correct the tuning of a voice, but I can shift its pitch by semitones.",
     "tempo": "I can't change the tempo; pitch, level, effects and stems I can.",
-    "transcription": "I can't write down lyrics, chords or notes, but I can isolate the part for you.",
+    "transcription": "I can't write down lyrics or notes, but I can isolate the part for you.",
     "MIDI": "I can't turn audio into MIDI, but I can isolate the stem for a tool that does.",
     "mastering": "I don't master, but I can compress the whole mix, shape its EQ or set its level.",
     "loudness target": "I don't aim at loudness targets; tell me how many dB up or down instead.",
@@ -32,9 +32,9 @@ _CANNOT: Mapping[str, str] = {
     "gating or side-chaining": "I have no gate, limiter or side-chain; light, medium or heavy "
     "compression I have.",
     "de-essing": "I have no de-esser, but I can make it less sibilant with the EQ.",
-    "noise reduction": "I can't remove noise, but a high-pass takes out rumble and a low-pass hiss.",
+    "noise reduction": "I can't remove noise, but a high-pass takes out rumble, a low-pass hiss.",
     "stereo width": "I can't change the stereo width, but I can pan each stem.",
-    "cutting and arranging": "I can't cut, fade or rearrange; I change the sound of the whole track.",
+    "cutting and arranging": "I can't cut, fade or rearrange; I change how the whole track sounds.",
     "editing only a section": "I can only change the whole track, not a section of it.",
     "other recordings": "I can only work with the track of this session.",
     "analysing the track": "I don't analyse the track; tell me what you would like to change.",
@@ -53,7 +53,12 @@ def done(
         if intent.outputs:
             handed = f"here {_are(intent.outputs)} {_names(intent.outputs)}"
             sentence = f"{sentence}; {handed}" if sentence else handed
-        sentence = sentence or "Nothing changes: the mix already is like that"
+        if not sentence:
+            sentence = (
+                "Nothing changes: the mix already is like that"
+                if intent.edits
+                else "here is the mix as it is now"
+            )
     return _sentences([sentence, *(item.text for item in limitations)])
 
 
@@ -82,7 +87,7 @@ def _number_changes(target: str, old: TargetSettings, new: TargetSettings) -> It
     label = name(target)
     if old.gain_db != new.gain_db:
         step = new.gain_db - old.gain_db
-        now = f" (now {new.gain_db:+.3g})" if old.gain_db else ""
+        now = f" (now {_signed(new.gain_db)})" if old.gain_db else ""
         yield f"{label} {'up' if step > 0 else 'down'} {abs(step):.3g} dB{now}"
     if old.muted != new.muted:
         yield f"{label} {'muted' if new.muted else 'back on'}"
@@ -94,12 +99,16 @@ def _number_changes(target: str, old: TargetSettings, new: TargetSettings) -> It
         yield f"reverb on the {label} {way} {new.reverb:.3g}"
     if old.pitch_semitones != new.pitch_semitones:
         step = new.pitch_semitones - old.pitch_semitones
-        now = f" (now {new.pitch_semitones:+.3g})" if old.pitch_semitones else ""
+        now = f" (now {_signed(new.pitch_semitones)})" if old.pitch_semitones else ""
         unit = "semitone" if abs(step) == 1 else "semitones"
         yield f"{label} pitched {'up' if step > 0 else 'down'} {abs(step):.3g} {unit}{now}"
     if old.compression != new.compression:
         level = "no" if new.compression == "none" else new.compression
         yield f"{level} compression on the {label}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3g}" if value else "0"
 
 
 def _band_changes(target: str, old: TargetSettings, new: TargetSettings) -> Iterable[str]:
@@ -178,7 +187,7 @@ def _order(target: str) -> tuple[int, str]:
     return (known.index(target) if target in known else len(known), target)
 
 
-# --- What is not done ------------------------------------------------------------------------------
+# --- What is not done ----------------------------------------------------------------------------
 
 
 def cannot_do(operation: str) -> str:
@@ -202,7 +211,10 @@ def held(instrument: str, stem: str, proposal: Proposal | None, context: Context
 
 def held_aside(instruments: str, stem: str) -> str:
     """Tells that a part about an instrument was left out."""
-    return f"The {instruments} can't be changed alone: it is part of the {_stem(stem)}; say yes to do it there"
+    return (
+        f"the {instruments} can't be changed alone, being part of the {_stem(stem)}; "
+        "say yes to do it there"
+    )
 
 
 def _stem(stem: str) -> str:
@@ -254,7 +266,8 @@ def talk(reason: ClarificationReason, context: Context) -> str:
     if reason == "help":
         stems = ", ".join(context.stems)
         return (
-            f"I can hand out stems ({stems}) or the song without them, and change level, pan, reverb, "
+            f"I can hand out stems ({stems}) or the song without them, and change level, pan, "
+            "reverb, "
             "pitch, compression, EQ and filters of each stem or the whole mix. "
             "Try “vocals louder and a bit of reverb on the drums”, or “undo”."
         )

@@ -1,0 +1,1 @@
+"""The built-in engine: a grammar over the vocabulary."""

@@ -48,8 +48,7 @@ def is_reduction(clause: Clause) -> bool:
         or clause.has("down")
         or is_excess(clause)
         or _is_not_so(clause)
-        or (clause.has("lowword")
-        and clause.has("set"))
+        or (clause.has("lowword") and clause.has("set"))
     )
 
 

@@ -20,8 +20,8 @@ from services.interpreter.intent import (
 from services.interpreter.language.lexemes import Lexeme
 
 _PRAISE_THAT_AGREES = {
-    "sounds good", "perfect", "great", "good", "cool", "awesome", "wonderful", "excellent", "lovely",
-    "sweet", "sounds great", "fantastic", "like it", "i like it", "nice", "amazing",
+    "sounds good", "perfect", "great", "good", "cool", "awesome", "wonderful", "excellent",
+    "lovely", "sweet", "sounds great", "fantastic", "like it", "i like it", "nice", "amazing",
 }  # fmt: skip
 _TAKING = {
     "give",

@@ -1,15 +1,17 @@
 """A prompt to clauses: one instruction each, with what belongs to it.
 
-A prompt is cut at punctuation and joining words; then fragments that say no instruction of their own
-("and the drums", "12 dB", "slightly") go back to the clause that they complete.
+A prompt is cut at punctuation and joining words; then fragments that say no instruction of their
+own ("and the drums", "12 dB", "slightly") go back to the clause that they complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from services.interpreter.language.lexemes import Lexeme, Number
+from services.interpreter.language.vocabulary import Reading
 
 INSTRUMENT_KINDS = (
     "instrument_vocals",
@@ -21,22 +23,10 @@ NAMED_KINDS = ("target", "six", "group", *INSTRUMENT_KINDS)
 TARGET_KINDS = (*NAMED_KINDS, "pronoun")
 ACTION_KINDS = (
     "up", "down", "mute", "unmute", "separate", "file", "remove", "off", "reverb", "compression",
-    "pitch", "pan", "side", "eq", "region", "tone", "filter", "undo", "redo", "reset", "unsupported",
-    "neutral", "double", "leave", "less", "more", "even", "enough", "vague", "back", "toomuch",
+    "pitch", "pan", "side", "eq", "region", "tone", "filter", "undo", "redo", "reset",
+    "unsupported", "neutral",
+    "double", "leave", "less", "more", "even", "enough", "vague", "back", "toomuch",
 )  # fmt: skip
-WEAK_KINDS = (
-    "give",
-    "only",
-    "volume",
-    "need",
-    "add",
-    "set",
-    "not",
-    "half",
-    "max",
-    "min",
-    "effects",
-)
 VERB_KINDS = (
     "set", "add", "give", "mute", "unmute", "separate", "remove", "undo", "redo", "reset", "leave",
     "not", "only",
@@ -81,11 +71,21 @@ class Clause:
 
     def has(self, kind: str, *values: str) -> bool:
         """Whether a lexeme has a reading of this kind (and one of the values)."""
-        return any(lexeme.has(kind, *values) for lexeme in self.lexemes)
+        if not values:
+            return kind in self._kinds
+        return any((kind, value) in self._readings for value in values)
 
-    def any_of(self, kinds: Sequence[str]) -> bool:
+    def any_of(self, kinds: Iterable[str]) -> bool:
         """Whether a lexeme has a reading of one of these kinds."""
-        return any(self.has(kind) for kind in kinds)
+        return not self._kinds.isdisjoint(kinds)
+
+    @cached_property
+    def _readings(self) -> frozenset[Reading]:
+        return frozenset(reading for item in self.lexemes for reading in item.readings)
+
+    @cached_property
+    def _kinds(self) -> frozenset[str]:
+        return frozenset(kind for kind, _ in self._readings)
 
     def index(self, kind: str, *values: str) -> int:
         """Returns the place of the first such lexeme, −1 for none."""
@@ -363,7 +363,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
                 waiting.append(piece)
                 continue
         if before is not None and (
-            _completes_eq(before, piece) or _lists_bands(before, piece) or _names_means(before, piece)
+            _completes_eq(before, piece)
+            or _lists_bands(before, piece)
+            or _names_means(before, piece)
         ):
             result[-1] = _merged(before, piece)
             continue
@@ -466,7 +468,9 @@ def _shared(clauses: list[Clause]) -> list[Clause]:
             or any(earlier.has_named_target for earlier in result[:index])
             or following.is_target_first
             or not following.has_named_target
-            or not (_is_bare(clause) or not _has_own_verb(following) or _is_same_kind(clause, following))
+            or not (
+                _is_bare(clause) or not _has_own_verb(following) or _is_same_kind(clause, following)
+            )
         ):
             continue
         names = tuple(

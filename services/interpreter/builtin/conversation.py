@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from services.interpreter.edits import difference
+from mixdown.mix import EqBand, Filter, Mix, TargetSettings
 from services.interpreter.intent import (
     Adjustment,
     Change,
-    Clearing,
     CompressionChange,
     Context,
     Edit,
-    EqBand,
     Exchange,
-    Filter,
     History,
     Intent,
     Remix,
@@ -83,6 +80,11 @@ class Conversation:
         known = Context(stems=self._context.stems, history=before)
         return self._read(exchange.prompt, known)
 
+    @property
+    def newest(self) -> Exchange | None:
+        """The turn right before this one, whatever it was."""
+        return self._context.history[-1] if self._context.history else None
+
     def latest(self) -> Past | None:
         """Returns the last turn whose effect still stands."""
         return next(self.past(), None)
@@ -127,15 +129,15 @@ def _is_about(edit: Edit, setting: str) -> bool:
     return edit.setting == setting
 
 
-def _reverted(mix, edit: Edit):  # type: ignore[no-untyped-def]  # narrowed below
+def _reverted(mix: Mix, edit: Edit) -> TargetSettings:
     """Returns a target's settings before an edit, as far as the edit tells them."""
     settings = mix[edit.target]
     match edit.change:
         case Adjustment(value, True):
-            values = {edit.setting: round(getattr(settings, edit.setting) - value, 6)}
-            return replace(settings, **values)
+            before = round(getattr(settings, edit.setting) - value, 6)
+            return mix.change(edit.target, **{edit.setting: before})[edit.target]
         case Adjustment():
-            return replace(settings, **{edit.setting: 0.0})
+            return mix.change(edit.target, **{edit.setting: 0.0})[edit.target]
         case bool(muted):
             return replace(settings, muted=not muted)
         case CompressionChange():
@@ -164,13 +166,3 @@ def direction_of(change: Change) -> int:
             return (gain_db > 0) - (gain_db < 0)
         case _:
             return 0
-
-
-def changed_edits(context: Context, after: Remix) -> tuple[Edit, ...]:
-    """Returns the edits of a remix, derived from the proposal's mix where it has none."""
-    if after.edits or context.proposal is None:
-        return after.edits
-    return difference(context.mix, context.proposal.mix)
-
-
-__all__ = ["Clearing", "Conversation", "Past", "Reader", "changed_edits", "direction_of"]

@@ -38,7 +38,7 @@ class UnclearError(Exception):
     """The words leave open what is meant; the message is the question to ask."""
 
 
-# --- Loudness --------------------------------------------------------------------------------------
+# --- Loudness ------------------------------------------------------------------------------------
 
 
 def loudness_direction(clause: Clause) -> int:
@@ -69,7 +69,7 @@ def loudness_direction(clause: Clause) -> int:
 def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
     """Reads a change of loudness; None where the clause says none."""
     direction = loudness_direction(clause)
-    numbers = [number for number in clause.numbers("db", "percent", "times", "")]
+    numbers = clause.numbers("db", "percent", "times", "")
     if clause.has("neutral") and not numbers and (clause.has("volume") or not direction):
         return Adjustment(0.0, False)
     scaled = _scaled_gain(clause, direction)
@@ -151,7 +151,7 @@ def _percent_gain(clause: Clause, number: Number, direction: int, placed: str) -
     return Adjustment(decibels(ratio), True)
 
 
-# --- Reverb ----------------------------------------------------------------------------------------
+# --- Reverb --------------------------------------------------------------------------------------
 
 
 def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
@@ -209,21 +209,23 @@ def _stated_reverb(clause: Clause, settings: TargetSettings) -> Adjustment:
     return Adjustment(wanted, False)
 
 
-# --- Pitch -----------------------------------------------------------------------------------------
+# --- Pitch ---------------------------------------------------------------------------------------
 
 
 def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     """Reads a change of pitch in semitones."""
-    numbers = [number for number in clause.numbers("semitone", "")]
+    numbers = clause.numbers("semitone", "")
     up = clause.any_of(("up",)) or clause.has("pitch", "high") or clause.has("more")
     down = clause.any_of(("down", "less", "lowword")) or clause.has("pitch", "deep")
     if degree_too(clause) and (clause.has("up", "high") or clause.has("lowword")):
         up, down = clause.has("lowword"), clause.has("up", "high")
     if up and down:
         raise UnclearError("Up or down, and by how many semitones?")
-    if clause.any_of(("neutral", "remove", "off")) or (clause.has("back") and not (up or down)):
-        if not numbers:
-            return Adjustment(0.0, False)
+    takes_back = clause.any_of(("neutral", "remove", "off")) or (
+        clause.has("back") and not (up or down)
+    )
+    if takes_back and not numbers:
+        return Adjustment(0.0, False)
     if len(numbers) > 1:
         return Adjustment(sum(n.value for n in numbers) * (-1 if down else 1), True)
     if not numbers:
@@ -238,7 +240,7 @@ def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     return Adjustment(-abs(number.value) if down else number.value, True)
 
 
-# --- Position --------------------------------------------------------------------------------------
+# --- Position ------------------------------------------------------------------------------------
 
 
 def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
@@ -281,7 +283,7 @@ def _bare_pan(clause: Clause, numbers: list[Number], settings: TargetSettings) -
     raise UnclearError("Left or right, and how far?")
 
 
-# --- Compression -----------------------------------------------------------------------------------
+# --- Compression ---------------------------------------------------------------------------------
 
 
 def compression_change(clause: Clause, settings: TargetSettings) -> CompressionChange:

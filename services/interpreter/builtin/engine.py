@@ -1,4 +1,4 @@
-"""The built-in engine: a grammar over the vocabulary. No network, no key, the same answer always."""
+"""The built-in engine: a grammar over the vocabulary. No network, no key, no chance."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _interpret(prompt: str, context: Context) -> Interpretation:
     reason = talk.talk_reason(lexemes)
     if reason is not None:
         return _clarified(context, reason, replies.talk(reason, context), confidence=0.95)
-    turn = _read(lexemes, context)
+    turn = _read(talk.without_refusal(lexemes), context)
     return _assembled(turn, lexemes)
 
 
@@ -83,6 +83,9 @@ def _read_again(prompt: str, context: Context) -> Intent:
 def _read_one(turn: Turn, clause: Clause) -> None:
     if talk.is_question(clause):
         if not clause.any_of((*NAMED_KINDS, *ACTION_KINDS, "volume", "effects")):
+            return
+        if clause.has("unsupported"):
+            turn.not_done.append(clause.values("unsupported")[0])
             return
         turn.questions.append(replies.ask_what())
         turn.doubt(0.5)
@@ -122,7 +125,7 @@ def _start_from_history(turn: Turn, clause: Clause) -> None:
     turn.history = None
 
 
-# --- Putting it together ---------------------------------------------------------------------------
+# --- Putting it together -------------------------------------------------------------------------
 
 
 def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:

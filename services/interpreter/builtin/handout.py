@@ -23,9 +23,9 @@ _WANTING = {"want", "need", "have"}
 
 def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that asks for audio as it is; False where it asks for something else."""
-    if clause.any_of(("up", "more", "less", "down")) or clause.numbers("db", "percent", "times"):
-        if not clause.any_of(("file", "separate")) or clause.numbers("db", "percent"):
-            return False
+    level = clause.any_of(("up", "more", "less", "down")) or clause.numbers("times")
+    if clause.numbers("db", "percent") or (level and not clause.any_of(("file", "separate"))):
+        return False
     if clause.any_of(("mute", "unmute")) or (clause.has("off") and not clause.has("separate")):
         return False
     if clause.has("file"):
@@ -52,7 +52,7 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
 
 def _names_all_stems(clause: Clause) -> bool:
     """Whether stems are named as things to have: "all stems", "each track"."""
-    if clause.lexemes and clause.lexemes[-1].text in {"stem", "stem please"} or (
+    if (clause.lexemes and clause.lexemes[-1].text in {"stem", "stem please"}) or (
         clause.text.endswith(("stem please", "stem"))
     ):
         return not clause.any_of(("set", "add", "volume", "tone", "also"))
@@ -162,13 +162,12 @@ def _removed_stems(turn: Turn, clause: Clause, removed: Named) -> tuple[str, ...
 
 def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
     named = _before_source(turn, clause, named)
-    if named.excluded:
-        if clause.has("leave") or named.group or named.targets == (MASTER,):
-            if clause.has("group", "all") and "stem" in clause.text:
-                _hand_stems(turn, turn.everything_but(named.excluded))
-            else:
-                _hand_without(turn, named.excluded)
-            return True
+    if named.excluded and (clause.has("leave") or named.group or named.targets == (MASTER,)):
+        if clause.has("group", "all") and "stem" in clause.text:
+            _hand_stems(turn, turn.everything_but(named.excluded))
+        else:
+            _hand_without(turn, named.excluded)
+        return True
     if named.group in {"all", "stems"} and not [t for t in named.targets if t != MASTER]:
         _hand_stems(turn, turn.context.stems)
         return True

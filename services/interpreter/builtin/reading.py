@@ -13,7 +13,7 @@ from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import targets_of
 from services.interpreter.builtin.turn import Held, Turn
-from services.interpreter.intent import Adjustment, Clearing, Edit, Setting
+from services.interpreter.intent import Adjustment, Change, Clearing, Edit, Setting
 
 EQ_KINDS = ("region", "eq")
 NUMBER_KINDS = ("gain", "pan", "reverb", "pitch")
@@ -35,7 +35,9 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         turn.leaves = True
         turn.name(())
         return
-    if clause.has("conditional") or (clause.has("or") and not clause.text.endswith("or")):
+    if clause.has("conditional"):
+        raise UnclearError("I can't judge that for you. Should I just do it?")
+    if clause.has("or") and not clause.text.endswith("or"):
         raise UnclearError("Which one should I do?")
     if _read_unsupported(turn, clause, named):
         return
@@ -68,13 +70,15 @@ def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool
         return
     if clause.has("mute") and kind == "gain":
         raise UnclearError("Mute it, or change its level?")
-    if clause.has("unmute") or (clause.has("back") and kind == "gain" and not clause.has("down")):
-        if _read_unmute(turn, named) and not clause.numbers():
-            return
+    brings_back = clause.has("unmute") or (
+        clause.has("back") and kind == "gain" and not clause.has("down")
+    )
+    if brings_back and _read_unmute(turn, named) and not clause.numbers():
+        return
     _read_effect(turn, clause, named, kind, bass_is_tone=bass_is_tone)
 
 
-# --- What kind of change ---------------------------------------------------------------------------
+# --- What kind of change -------------------------------------------------------------------------
 
 
 def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
@@ -112,13 +116,14 @@ def _is_plain_frequency(clause: Clause) -> bool:
     return bool(numbers) and (
         clause.has("q")
         or (bool(clause.numbers("db")) and clause.any_of(("up", "down", "to", "bound")))
-        or ((clause.has("down", "cut") or clause.has("up", "plain"))
-        and numbers[0].value >= 50)
+        or ((clause.has("down", "cut") or clause.has("up", "plain")) and numbers[0].value >= 50)
     )
 
 
 def _is_about_loudness(clause: Clause) -> bool:
-    if clause.any_of(("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")):
+    if clause.any_of(
+        ("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")
+    ):
         return True
     return bool(clause.numbers("db", "percent", "times")) or (
         bool(clause.numbers("")) and (clause.has("to") or any(n.signed for n in clause.numbers("")))
@@ -132,12 +137,13 @@ def _says_no_loudness(clause: Clause) -> bool:
     )
 
 
-# --- Reading ---------------------------------------------------------------------------------------
+# --- Reading -------------------------------------------------------------------------------------
 
 
 def _read_effect(
     turn: Turn, clause: Clause, named: Named, kind: str, *, bass_is_tone: bool
 ) -> None:
+    kind = _meant_pitch(turn, clause, named, kind)
     _check_loudness_word(clause, kind)
     setting, sign = _setting_and_sign(clause, kind)
     targets = targets_of(turn, clause, named, setting=setting, sign=sign)
@@ -151,18 +157,28 @@ def _read_effect(
     turn.name(targets)
 
 
+def _meant_pitch(turn: Turn, clause: Clause, named: Named, kind: str) -> str:
+    """Reads "a bit lower" as pitch where the last change was one of pitch."""
+    says = any(item.text in {"lower", "higher"} for item in clause.lexemes)
+    if kind != "gain" or not says or named.targets or clause.has("volume") or clause.numbers("db"):
+        return kind
+    past = turn.conversation.latest_change()
+    if past and past.edits and all(edit.setting == "pitch_semitones" for edit in past.edits):
+        return "pitch"
+    return kind
+
+
 def _check_loudness_word(clause: Clause, kind: str) -> None:
-    if kind == "gain" and clause.has("up", "high") and not clause.has("volume"):
-        if not clause.numbers("db", "percent"):
-            raise UnclearError("Do you mean louder, or higher in pitch?")
-    if kind == "gain" and clause.has("down", "drop") and not clause.numbers():
-        if not clause.any_of(("volume", "small", "big", "pronoun")) and not clause.has(
-            "down", "plain"
-        ):
-            raise UnclearError("Should I take it out, or turn it down?")
-    if kind == "gain" and clause.has("down", "cut") and not clause.numbers():
-        if not clause.any_of(("volume", "small", "big")):
-            raise UnclearError("Should I take it out, or turn it down?")
+    if kind != "gain":
+        return
+    says_how_much = bool(clause.numbers()) or clause.any_of(("volume", "small", "big"))
+    if clause.has("up", "high") and not clause.has("volume"):
+        if clause.numbers("db", "percent"):
+            return
+        raise UnclearError("Do you mean louder, or higher in pitch?")
+    dropped = clause.has("down", "drop") and not clause.has("down", "plain")
+    if (dropped or clause.has("down", "cut")) and not says_how_much:
+        raise UnclearError("Should I take it out, or turn it down?")
 
 
 def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
@@ -179,7 +195,7 @@ def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
 
 def _changes(
     clause: Clause, kind: str, settings: TargetSettings, *, bass_is_tone: bool
-) -> list[tuple[Setting, object]]:
+) -> list[tuple[Setting, Change]]:
     match kind:
         case "gain":
             change = effects.gain_change(clause, settings)
@@ -286,7 +302,7 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
         raise UnclearError(f"What should I do with the {what}: louder, quieter, an effect?")
 
 
-# --- What is not meant -----------------------------------------------------------------------------
+# --- What is not meant ---------------------------------------------------------------------------
 
 
 def _is_left_alone(clause: Clause, named: Named) -> bool:
@@ -351,7 +367,7 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     return True
 
 
-# --- Bass, the instrument or the tone ---------------------------------------------------------------
+# --- Bass, the instrument or the tone ------------------------------------------------------------
 
 
 def _bass_is_tone(clause: Clause) -> bool:
@@ -386,14 +402,13 @@ def _bass_is_tone(clause: Clause) -> bool:
     before = [
         item for item in clause.lexemes[:place] if not item.has("filler") and not item.has("of")
     ]
-    quantified = bool(before) and any(
+    return bool(before) and any(
         before[-1].has(kind)
         for kind in ("more", "less", "small", "big", "toomuch", "add", "medium")
     )
-    return quantified
 
 
-# --- Short clauses ---------------------------------------------------------------------------------
+# --- Short clauses -------------------------------------------------------------------------------
 
 
 def _completed(clause: Clause) -> Clause:

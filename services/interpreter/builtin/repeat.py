@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixdown.mix import MASTER
+from mixdown.mix import MASTER, EqBand, Filter
 from services.interpreter.builtin import amounts
 from services.interpreter.builtin.clauses import ACTION_KINDS, Clause, is_filler
 from services.interpreter.builtin.conversation import Past, direction_of
@@ -17,15 +17,17 @@ from services.interpreter.builtin.effects import (
 )
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
-from services.interpreter.edits import apply_edits
+from services.interpreter.edits import apply_edits, difference
 from services.interpreter.intent import (
     Adjustment,
+    Clearing,
     CompressionChange,
     Edit,
-    EqBand,
+    Exchange,
     Remix,
     Separation,
 )
+from services.interpreter.language.lexemes import Number
 
 STEPS = {
     "gain_db": GAIN_STEP_DB,
@@ -34,7 +36,8 @@ STEPS = {
     "pan": PAN_STEP,
 }
 _REFERRING = (
-    "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead", "too",
+    "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
+    "too",
     "set", "add", "not", "give", "need", "accept", "only", "before", "effects", "like", "with",
 )  # fmt: skip
 
@@ -43,10 +46,21 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that only varies an earlier change; False for any other clause."""
     if named.instruments:
         return False
+    if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
+        return True
     if _has_own_content(clause):
         return False
     if clause.has("pronoun", "same") or _is_also(clause, named) or clause.has("instead"):
         return _read_same(turn, clause, named)
+    if named.targets and clause.any_of(("more", "less")) and _is_on_target(clause):
+        past = _last(turn)
+        if past.edits and past.edits[-1].setting != "gain_db":
+            moved = Remix(
+                tuple(replace(edit, target=t) for t in named.targets for edit in _unique(past))
+            )
+            sign = -1 if clause.has("less") else 1
+            return _vary(turn, clause, replace(past, intent=moved), sign=sign, share=1.0)
+        return False
     if named.group or (named.targets and not clause.any_of(("toomuch",))):
         return False
     if clause.any_of(("toomuch", "enough")):
@@ -67,15 +81,15 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             and not clause.any_of(("more", "less"))
             and not repeated
             and not clause.has("set")
+            and not {"again", "more"} & set(clause.text.split())
         ):
-            if not {"again", "more"} & set(clause.text.split()):
-                return False
+            return False
         return _vary(turn, clause, _last(turn), sign=-1 if clause.has("less") else 1, share=1.0)
     return False
 
 
-def _has_own_content(clause: Clause) -> bool:
-    own = set(ACTION_KINDS) - {"more", "less", "even", "enough", "toomuch", "vague"}
+def _has_own_content(clause: Clause, besides: tuple[str, ...] = ()) -> bool:
+    own = set(ACTION_KINDS) - set(besides) - {"more", "less", "even", "enough", "toomuch", "vague"}
     if (
         clause.any_of(tuple(own))
         or clause.numbers()
@@ -90,6 +104,8 @@ def _has_own_content(clause: Clause) -> bool:
                 item.has(kind)
                 for kind in (
                     *_REFERRING,
+                    *besides,
+                    "in",
                     "and",
                     "target",
                     "six",
@@ -104,6 +120,101 @@ def _has_own_content(clause: Clause) -> bool:
         )
         for item in clause.lexemes
     )
+
+
+def _is_on_target(clause: Clause) -> bool:
+    """Whether a target is where something is: "less on the drums"."""
+    place = clause.index("target")
+    before = [item for item in clause.lexemes[: max(place, 0)] if not item.has("filler")]
+    return bool(before) and before[-1].has("in")
+
+
+def _unique(past: Past) -> list[Edit]:
+    source = past.edits[-1].target
+    return [edit for edit in past.edits if edit.target == source]
+
+
+def _read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "remove it" after an effect was added: the effect goes, not the stem."""
+    if not clause.any_of(("remove", "off")) or named.targets or named.group or turn.last_named:
+        return False
+    if named.pronoun not in {"it", "that"} or _has_own_content(clause, besides=("remove", "off")):
+        return False
+    past = turn.conversation.latest_change()
+    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
+        return False
+    neutral = [edit for edit in map(_neutral, past.edits) if edit is not None]
+    if not neutral:
+        return False
+    turn.add_edits(neutral)
+    turn.name(dict.fromkeys(edit.target for edit in neutral))
+    return True
+
+
+def _neutral(edit: Edit) -> Edit | None:
+    match edit.change:
+        case Adjustment() if edit.setting != "gain_db":
+            return replace(edit, change=Adjustment(0.0, False))
+        case CompressionChange():
+            return replace(edit, change=CompressionChange("none"))
+        case EqBand(_, frequency_hz):
+            return Edit(edit.target, "clear", Clearing("eq_band", frequency_hz=frequency_hz))
+        case Filter(kind):
+            return Edit(edit.target, "clear", Clearing("filter", filter_type=kind))
+        case _:
+            return None
+
+
+def _read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "make it 2k" or "make that 50%" as another value for what was set last."""
+    numbers = clause.numbers()
+    if len(numbers) != 1 or numbers[0].signed or not named.pronoun or named.targets or named.group:
+        return False
+    allowed = (
+        "pronoun",
+        "set",
+        "to",
+        "instead",
+        "bound",
+        "decline",
+        "accept",
+        "ok",
+        "greeting",
+        "only",
+    )
+    if any(
+        not (item.number or item.mark or is_filler(item) or any(item.has(k) for k in allowed))
+        for item in clause.lexemes
+    ):
+        return False
+    past = turn.conversation.latest_change()
+    if past is None or len({edit.setting for edit in past.edits}) != 1:
+        return False
+    changed = [_with_value(turn, edit, numbers[0]) for edit in past.edits]
+    found = [edit for edit in changed if edit is not None]
+    if len(found) != len(changed):
+        return False
+    turn.add_edits(found)
+    turn.name(dict.fromkeys(edit.target for edit in found))
+    return True
+
+
+def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
+    match edit.change:
+        case Filter(kind) if number.unit == "hz" and kind != "bandpass":
+            return replace(edit, change=Filter(kind, cutoff_hz=number.value))
+        case Adjustment() if edit.setting == "reverb":
+            share = amounts.share_of_one(number)
+            return None if share is None else replace(edit, change=Adjustment(share, False))
+        case Adjustment(value, True) if (edit.setting, number.unit) in {
+            ("gain_db", "db"),
+            ("pitch_semitones", "semitone"),
+        }:
+            before = getattr(turn.mix[edit.target], edit.setting) - value
+            sign = -1 if value < 0 else 1
+            return replace(edit, change=Adjustment(before + sign * number.value, False))
+        case _:
+            return None
 
 
 def _is_also(clause: Clause, named: Named) -> bool:
@@ -142,7 +253,7 @@ def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
         into += [stem for stem in stems if stem not in into and stem != MASTER]
         turn.name(stems)
         return True
-    past = _last(turn)
+    past = _corrected(turn, clause) or _last(turn)
     if not stems:
         if named.group in {"all"}:
             stems = (MASTER,)
@@ -153,6 +264,29 @@ def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
         else:
             raise UnclearError("The same for which part?")
     return _repeat(turn, past, stems, instead=clause.has("instead"))
+
+
+def _corrected(turn: Turn, clause: Clause) -> Past | None:
+    """Where "no, the drums" answers a proposal, it means the proposal on another stem."""
+    proposal = turn.context.proposal
+    if proposal is None or not clause.has("instead"):
+        return None
+    edits = difference(turn.context.mix, proposal.mix)
+    intent = Remix(edits) if isinstance(proposal.intent, Remix) else proposal.intent
+    return Past(Exchange("", "clarification"), intent)
+
+
+def _settled(turn: Turn, edit: Edit) -> Edit:
+    """Copies the level that came of "more compression", not the step."""
+    settings = turn.mix[edit.target]
+    match edit.change:
+        case CompressionChange(level=None):
+            return replace(edit, change=CompressionChange(settings.compression))
+        case Adjustment(_, True) if edit.setting in {"reverb", "pan"}:
+            value = getattr(settings, edit.setting)
+            return replace(edit, change=Adjustment(value, False))
+        case _:
+            return edit
 
 
 def _repeat(turn: Turn, past: Past, stems: tuple[str, ...], *, instead: bool) -> bool:
@@ -168,8 +302,8 @@ def _repeat(turn: Turn, past: Past, stems: tuple[str, ...], *, instead: bool) ->
                 turn.stems += [s for s in stems if s != MASTER and s not in turn.stems]
         case Remix(edits) if edits:
             source = edits[-1].target
-            chosen = [edit for edit in edits if edit.target == source]
-            if instead:
+            chosen = [_settled(turn, edit) for edit in edits if edit.target == source]
+            if instead and past.exchange.kind != "clarification":
                 previous = turn.conversation.previous_mix()
                 turn.context = previous
                 turn.mix = previous.mix

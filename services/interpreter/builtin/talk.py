@@ -115,7 +115,20 @@ def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
     )
 
 
-_SUBJECTS = {"my", "our", "his", "her", "their", "we", "he", "she", "they", "i am", "we are", "he is"}
+_SUBJECTS = {
+    "my",
+    "our",
+    "his",
+    "her",
+    "their",
+    "we",
+    "he",
+    "she",
+    "they",
+    "i am",
+    "we are",
+    "he is",
+}
 _TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "have"}
 
 
@@ -138,3 +151,25 @@ def starts_like_command(clause: Clause) -> bool:
             continue
         return is_verb(item) or any(item.has(kind) for kind in _ASKING_FOR_ACTION)
     return False
+
+
+def without_refusal(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "no, the drums" and "no, I meant the drums" as "the drums instead"."""
+    place = 0
+    while place < len(lexemes) and (lexemes[place].has("decline") or lexemes[place].mark):
+        place += 1
+    if place == 0 or place >= len(lexemes):
+        return lexemes
+    refused = any(item.has("decline") for item in lexemes[:place])
+    followed_by_pause = bool(lexemes[place - 1].mark) or lexemes[place].text in {
+        "i mean", "i meant", "i said", "meant", "actually", "not",
+    }  # fmt: skip
+    if not (refused and followed_by_pause):
+        return lexemes
+    rest = lexemes[place:]
+    if all(
+        is_filler(item) or item.mark or any(item.has(kind) for kind in (*NAMED_KINDS, "and"))
+        for item in rest
+    ) and any(item.has("target") or item.has("six") for item in rest):
+        return [*rest, Lexeme("instead", (("instead", "instead"),))]
+    return rest

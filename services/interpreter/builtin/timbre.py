@@ -65,7 +65,7 @@ TONES: Mapping[str, tuple[EqBand, ...]] = {
     "bassy": (EqBand("low_shelf", 100.0, 3.0),),
     "clear": (EqBand("peak", 300.0, -2.0), EqBand("peak", 4000.0, 3.0, 0.7)),
 }
-"""EQ moves for words of tone at their default strength, in the direction that listeners agree on."""
+"""EQ moves for words of tone at their default strength, in the direction listeners agree on."""
 
 TELEPHONE = Filter("bandpass", low_hz=300.0, high_hz=3400.0)
 MUFFLED = Filter("lowpass", cutoff_hz=800.0)
@@ -77,7 +77,7 @@ DEFAULT_FILTERS: Mapping[FilterType, Filter] = {
 }
 
 
-# --- Tone words ------------------------------------------------------------------------------------
+# --- Tone words ----------------------------------------------------------------------------------
 
 
 def tone_bands(clause: Clause) -> tuple[EqBand, ...]:
@@ -109,10 +109,12 @@ def is_stated_fault(clause: Clause) -> bool:
     if place < 0 or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
         return False
     before = clause.lexemes[:place]
-    return any(item.text in {"is", "are", "it is", "they are"} or item.has("complaint") for item in before)
+    return any(
+        item.text in {"is", "are", "it is", "they are"} or item.has("complaint") for item in before
+    )
 
 
-# --- Equaliser -------------------------------------------------------------------------------------
+# --- Equaliser -----------------------------------------------------------------------------------
 
 
 def eq_changes(
@@ -159,7 +161,7 @@ def _places(
     kind: EqType | None = None
     for name in ("peak", "low_shelf", "high_shelf"):
         if clause.has("eq", name):
-            kind = name  # type: ignore[assignment]  # the names are those of EqType
+            kind = name
     if frequencies:
         is_range = len(frequencies) == 2 and (
             frequencies[1].is_range_end
@@ -239,7 +241,7 @@ def _q(clause: Clause) -> float | None:
     return NARROW_Q if "notch" in clause.text else None
 
 
-# --- Filters ---------------------------------------------------------------------------------------
+# --- Filters -------------------------------------------------------------------------------------
 
 
 def filter_change(clause: Clause, settings: TargetSettings) -> Filter | Clearing:

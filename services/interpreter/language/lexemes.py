@@ -40,9 +40,10 @@ class Lexeme:
 
     def has(self, kind: str, *values: str) -> bool:
         """Whether a reading has this kind, and one of the values where any are given."""
-        return any(
-            kind == read and (not values or value in values) for read, value in self.readings
-        )
+        for read, value in self.readings:  # a loop: this is asked thousands of times a prompt
+            if kind == read and (not values or value in values):
+                return True
+        return False
 
     def value(self, kind: str) -> str:
         """Returns the value of the reading of this kind, "" where there is none."""
@@ -153,8 +154,8 @@ def _scaled(number: Number) -> Number:
 def _signed(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "minus 3 dB" and "plus 5" as signs, and gives both ends of a range one unit."""
     result: list[Lexeme] = []
-    for lexeme in lexemes:
-        number = lexeme.number
+    for found in lexemes:
+        lexeme, number = found, found.number
         before = result[-1] if result else None
         if number and before and before.text in {"minus", "plus", "negative"} and not number.signed:
             result.pop()

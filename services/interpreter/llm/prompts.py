@@ -32,16 +32,16 @@ Say what kind of request the prompt is:
 - history: undo, redo, or reset of the mix. With another change in the same prompt it is a remix.
 - clarification: an instrument that no stem stands for, an operation that does not exist, unclear
   wishes, questions, other subjects, greetings, refusing a proposal.
-A plain agreement ("yes", "ok give me that one") has the kind of the pending proposal; without one it
-is a clarification. If a part can be done and a part cannot, use the kind of the part that can.
+A plain agreement ("yes", "ok give me that one") has the kind of the pending proposal; without one
+it is a clarification. If a part can be done and a part cannot, use the kind of the part that can.
 When in doubt, clarification: a wrong edit is worse than a question."""
 
 _NUMBERS = """\
 Numbers (relative means mode "add"):
 - level: setting gain_db. "by 5 dB" add 5; "to -6 dB" set -6; louder/quieter add 3/-3; a bit is half
   the step, a lot is twice. Ratios of amplitude use setting gain_ratio with value as the ratio:
-  twice as loud: add 2; half as loud: add 0.5; 50% louder: add 1.5; 30% quieter: add 0.7; to 50%: set
-  0.5. Muting: setting muted with muted true; bringing back: muted false.
+  twice as loud: add 2; half as loud: add 0.5; 50% louder: add 1.5; 30% quieter: add 0.7; to 50%:
+  set 0.5. Muting: setting muted with muted true; bringing back: muted false.
 - reverb (0 to 1): add reverb: set 0.3, a little 0.15, a lot 0.7, max 1; more/less: add 0.15/-0.15;
   dry: set 0; 30%: set 0.3.
 - pitch_semitones: up/down add 2/-2, a bit 1, a lot 4, octave 12, whole step 2, half step 1, third 4
@@ -50,11 +50,11 @@ Numbers (relative means mode "add"):
   compression_levels with value 1 or -1.
 - pan (-1 left to 1 right): set 0.5 either way, a bit 0.25, hard 1, 30% 0.3, centre 0; "more to the
   left": add -0.25.
-- eq_band: type, frequency_hz, value is the gain in dB (default 3 up or down), q (default 1, narrow 4,
-  wide 0.5). Regions: low end low_shelf 100, low mids peak 300, mids peak 1000, presence peak 4000,
-  highs high_shelf 8000, air high_shelf 12000.
-- filter: lowpass 1000 Hz, highpass 200 Hz (frequency_hz), bandpass 300 to 3400 (low_hz, high_hz; also
-  telephone, radio); muffled: lowpass 800; remove rumble: highpass 80.
+- eq_band: type, frequency_hz, value is the gain in dB (default 3 up or down), q (default 1,
+  narrow 4, wide 0.5). Regions: low end low_shelf 100, low mids peak 300, mids peak 1000,
+  presence peak 4000, highs high_shelf 8000, air high_shelf 12000.
+- filter: lowpass 1000 Hz, highpass 200 Hz (frequency_hz), bandpass 300 to 3400 (low_hz, high_hz;
+  also telephone, radio); muffled: lowpass 800; remove rumble: highpass 80.
 - tone words are two EQ bands of about 3 dB: warm: lows up, highs down. bright, crisp, thin, tinny:
   lows down, above 2 kHz up. dark, mellow, soft: lows up, above 2 kHz down. airy: lows down, above
   8 kHz up. punchy, fat, boomy, muddy: lows up, above 5 kHz down. harsh: peaks at 3.2 and 6 kHz up.
@@ -63,18 +63,18 @@ Numbers (relative means mode "add"):
   frequency_hz)."""
 
 _TARGETS = """\
-Targets are the stems and "mix", the whole song. "it", "them", "that", "the same" mean what the turns
-before touched; without any, the mix. "even louder" repeats the last step on what was made louder
-last. "bass" is the stem unless it is plainly a tone ("more bass in the vocals")."""
+Targets are the stems and "mix", the whole song. "it", "them", "that", "the same" mean what the
+turns before touched; without any, the mix. "even louder" repeats the last step on what was
+made louder last. "bass" is the stem unless it is plainly a tone ("more bass in the vocals")."""
 
 _EXTRACT: Mapping[str, str] = {
     "separation": """\
 List the stems to hand out (stems) and the stems that the original is handed out without (without).
 Put what cannot be done into not_done, a sentence each, in the language of the prompt.""",
     "remix": f"""\
-List every change as an edit, in the order said, and nothing else. Fields that a setting does not use
-are null. outputs: only where stems instead of the whole mix are asked for. Removing stems together
-with other changes mutes them. Accepting a proposal repeats its edits. After "undo that and ...",
+List every change as an edit, in the order said, and nothing else. Fields that a setting does not
+use are null. outputs: only where stems instead of the whole mix are asked for. Removing stems
+together with other changes mutes them. Accepting a proposal repeats its edits. After "undo that and ...",
 first reverse what the last turn did.
 {_TARGETS}
 {_NUMBERS}
