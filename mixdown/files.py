@@ -35,6 +35,7 @@ class FolderWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._makes_folder = False
         self._open: dict[str, PartialFile] = {}
         self.files: list[File] = []
 
@@ -51,6 +52,7 @@ class FolderWriter:
     def _start(self, started: conversation_pb2.OutputStarted) -> None:
         # The name comes from afar: only its last part counts.
         path = self._folder / (Path(started.file_name).name or started.name)
+        self._makes_folder = self._makes_folder or not self._folder.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._open[started.name] = PartialFile(path)
 
@@ -71,6 +73,8 @@ class FolderWriter:
     ) -> None:
         for file in self._open.values():
             file.discard()
+        if self._makes_folder and not any(self._folder.iterdir()):
+            self._folder.rmdir()
 
 
 class PartialFile:

@@ -34,14 +34,21 @@ def test_a_file_that_arrives_damaged_is_not_shown(tmp_path):
     with FolderWriter(tmp_path / "out") as writer, pytest.raises(DamagedFileError):
         for event in events_of(b"data", "0" * 64):
             writer.add(event)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_half_a_file_is_removed(tmp_path):
     with FolderWriter(tmp_path / "out") as writer:
         for event in events_of(b"data", "")[:2]:
             writer.add(event)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_stays(tmp_path):
+    with FolderWriter(tmp_path) as writer:
+        for event in events_of(b"data", "")[:2]:
+            writer.add(event)
+    assert tmp_path.exists()
 
 
 def test_a_name_that_is_a_path_stays_in_the_folder(tmp_path):
