@@ -50,6 +50,17 @@ _POSTGRESQL_OPTIONS = " ".join(
     )
 )
 
+_READING: dict[str, dict[str, Any]] = {
+    "sqlite": {"sqlite_begin": "BEGIN DEFERRED"},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+_WRITING: dict[str, dict[str, Any]] = {
+    # The write lock at once: what reads first and then finds another writer cannot wait for it.
+    "sqlite": {"sqlite_begin": "BEGIN IMMEDIATE"},
+    # Read committed: what is read after waiting for a lock is what the other has left.
+    "postgresql": {"isolation_level": "READ COMMITTED"},
+}
+
 Clock = Callable[[Session], datetime]
 """Tells the time that leases are measured by."""
 
@@ -110,7 +121,7 @@ class Database:
         Raises:
             DatabaseUnavailableError: the database cannot be reached now.
         """
-        return await self._run("BEGIN IMMEDIATE", operation, *args, **kwargs)
+        return await self._run(False, operation, *args, **kwargs)
 
     async def read(
         self,
@@ -118,22 +129,22 @@ class Database:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
-        """Runs an operation that changes nothing.
+        """Runs an operation that changes nothing, and sees everything as of one moment.
 
         Raises:
             DatabaseUnavailableError: the database cannot be reached now.
         """
-        return await self._run("BEGIN DEFERRED", operation, *args, **kwargs)
+        return await self._run(True, operation, *args, **kwargs)
 
     async def _run(
         self,
-        begin: str,
+        read_only: bool,
         operation: Callable[Concatenate[Transaction, _P], _T],
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
         def run() -> _T:
-            with self.transaction(begin) as transaction:
+            with self.transaction(read_only=read_only) as transaction:
                 return operation(transaction, *args, **kwargs)
 
         context = contextvars.copy_context()  # so that a log line in the thread knows its request
@@ -142,16 +153,18 @@ class Database:
         return await loop.run_in_executor(self._threads, functools.partial(context.run, run))
 
     @contextmanager
-    def transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[Transaction]:
+    def transaction(self, *, read_only: bool = False) -> Iterator[Transaction]:
         """Opens a transaction; commits at the end, rolls back on an error.
 
         Args:
-            begin: How SQLite begins it. What writes must take the write lock at once: a
-                transaction that reads first and then finds another writer cannot wait for it.
+            read_only: Nothing is changed, and everything is seen as of one moment.
         """
+        options = _READING if read_only else _WRITING
         with (
             unavailable_when_unreachable(),
-            self.engine.connect().execution_options(sqlite_begin=begin) as connection,
+            self.engine.connect().execution_options(
+                **options[self.engine.dialect.name]
+            ) as connection,
             connection.begin(),
             Session(connection, expire_on_commit=False) as rows,
         ):

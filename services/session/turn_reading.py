@@ -69,7 +69,6 @@ def events_since(
     Raises:
         TurnNotFoundError: there is no such turn.
     """
-    # The turn first: once it has ended, all of its events are there to be read after it.
     turn = _turn_row(transaction, user_id, turn_id)
     is_over = turn.state != UNFINISHED or not leases.is_held(transaction, turn)
     return EventsSince(events.list_after(transaction, turn_id, after_sequence), is_over)
