@@ -46,7 +46,8 @@ class Collector:
             output: `[stems, channels, frames]`, all that the network gave, normalised.
             until: Up to where nothing changes any more.
         """
-        self._sums.add(segment, output[self._kept], self._shares[segment.member])
+        kept = output if len(self._kept) == len(output) else output[self._kept]
+        self._sums.add(segment, kept, self._shares[segment.member])
         final = self._sums.take(until)
         if not final.shape[-1]:
             return

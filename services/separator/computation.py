@@ -21,6 +21,7 @@ from services.runtime.blobs import BlobStore
 from services.separator.admission import Admission
 from services.separator.collector import Collector
 from services.separator.engines import Engine
+from services.separator.level_store import LevelStore
 from services.separator.scheduler import Result, Scheduler
 from services.separator.segments import Plan, plan_segments, shift_offsets
 from services.separator.spool import Spool
@@ -189,9 +190,19 @@ class Computation:
         self._report()
 
     async def _measure(self) -> Levels:
+        track_sha256 = self.recipe.track_sha256
+        rate_hz, channels = self.engine.model.sample_rate_hz, self.engine.model.channels
+        store = LevelStore(self._rooms.blobs)
+
         def measure(stopped: Callable[[], bool]) -> Levels:
+            known = store.find(track_sha256, rate_hz, channels)
+            if known is not None:
+                return known
             with self._open_track() as track:
-                return measure_levels(track, stopped)
+                levels = measure_levels(track, stopped)
+            if not stopped():
+                store.keep(track_sha256, rate_hz, channels, levels)
+            return levels
 
         return await in_stoppable_thread(measure)
 

@@ -25,7 +25,14 @@ class OverlapAdd:
     def __init__(self, stems: int, channels: int, total_frames: int) -> None:
         self._total = total_frames
         self._first = 0
+        self._held = 0
+        # Kept for the whole track: a new array for each segment costs more than the adding.
         self._sums: StemSamples = np.zeros((stems, channels, 0), np.float32)
+
+    @property
+    def held_frames(self) -> int:
+        """Frames that it holds now."""
+        return self._held
 
     def add(self, segment: Segment, output: StemSamples, shares: Sequence[float]) -> None:
         """Adds what a network made of a segment.
@@ -39,7 +46,7 @@ class OverlapAdd:
         end = min(self._total, segment.offset + segment.length)
         if begin >= end:  # a shifted grid's segment wholly before the track
             return
-        self._grow(end)
+        self._hold(end - self._first)
         skipped = begin - segment.offset
         gains = segment.grid.gains(segment.index)[skipped:] * np.float32(segment.share)
         left = segment.margin_frames + skipped
@@ -49,21 +56,19 @@ class OverlapAdd:
             if share:
                 target[stem] += kept[stem] * (gains * np.float32(share))
 
-    @property
-    def held_frames(self) -> int:
-        """Frames that it holds now."""
-        return int(self._sums.shape[-1])
-
     def take(self, until: int) -> StemSamples:
         """Returns the frames from where the last call ended up to `until`, and forgets them."""
         count = until - self._first
-        self._grow(until)
+        self._hold(count)
         taken = self._sums[..., :count].copy()
-        self._sums = self._sums[..., count:].copy()
-        self._first = until
+        rest = self._held - count
+        self._sums[..., :rest] = self._sums[..., count : self._held]  # NumPy minds the overlap
+        self._sums[..., rest : self._held] = 0
+        self._first, self._held = until, rest
         return taken
 
-    def _grow(self, end: int) -> None:
-        missing = end - self._first - self._sums.shape[-1]
+    def _hold(self, frames: int) -> None:
+        missing = frames - self._sums.shape[-1]
         if missing > 0:
             self._sums = np.pad(self._sums, ((0, 0), (0, 0), (0, missing)))
+        self._held = max(self._held, frames)

@@ -48,6 +48,7 @@ class CudaBackend:
             copy.deepcopy(member.network).to(self._device).eval() for member in model.members
         ]
         self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()  # the weights went there on another stream
 
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""

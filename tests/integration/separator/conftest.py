@@ -53,8 +53,9 @@ class Bench:
         return request
 
     def files(self) -> set[Path]:
-        """Returns every file in the store and the cache, locks and notes aside."""
-        folders = (self.folder / "blobs", self.folder / "cache" / "spool")
+        """Returns every file of audio, whole or under way, in the store and the cache."""
+        store = self.folder / "blobs"
+        folders = (store / "blobs", store / "partial", self.folder / "cache" / "spool")
         return {path for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
