@@ -233,6 +233,11 @@ def not_understood(words: str) -> str:
     return f"I'm not sure what you mean by “{words[:80]}”. Could you say it another way?"
 
 
+def unknown_part(word: str) -> str:
+    """Asks which part of the song a word means."""
+    return f"I don't know which part of the song “{word[:40]}” is. Vocals, drums, bass or other?"
+
+
 def left_alone(targets: Sequence[str]) -> str:
     """Confirms that nothing was touched."""
     about = f" {_names(list(targets))}" if targets else " that"

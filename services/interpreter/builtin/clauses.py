@@ -170,8 +170,21 @@ def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Cuts a prompt into clauses."""
     pieces = [_without_adjunct(piece) for piece in _pieces(lexemes)]
     pieces = _without_reasons(pieces)
-    pieces = [piece for piece in pieces if any(not item.mark for item in piece.lexemes)]
+    pieces = _without_fillers(pieces)
     return _varied(_shared(_joined(pieces)))
+
+
+def _without_fillers(pieces: list[Clause]) -> list[Clause]:
+    """Drops pieces that say nothing ("please", "thanks"), keeping the pause they make."""
+    kept: list[Clause] = []
+    pause = ""
+    for piece in pieces:
+        if all(item.mark or item.has("filler") or item.has("greeting") for item in piece.lexemes):
+            pause = _stronger(pause, piece.joiner)
+            continue
+        kept.append(replace(piece, joiner=_stronger(pause, piece.joiner)) if pause else piece)
+        pause = ""
+    return kept
 
 
 def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
@@ -243,6 +256,9 @@ def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> b
     before = [item for item in current if not is_filler(item)]
     if not (before and (before[-1].has("group") or before[-1].has("target", "mix"))):
         return False
+    following = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)
+    if before[-1].has("group") and following is not None:
+        return following.has("not") or any(following.has(kind) for kind in NAMED_KINDS)
     for item in lexemes[index + 1 :]:
         if item.mark or item.has("and"):
             break
@@ -302,8 +318,11 @@ def _without_reasons(pieces: list[Clause]) -> list[Clause]:
     for piece in pieces:
         first = next((item for item in piece.lexemes if not is_filler(item)), None)
         if first is not None and first.has("reason"):
-            in_reason = True
-            continue
+            command = piece.without(lambda item: item.text == "so")
+            if first.text != "so" or not command.has_verb:
+                in_reason = True
+                continue
+            piece = command  # "…, so please mute the vocals"
         if in_reason and piece.joiner in {"and", "with"} and not piece.has_verb:
             continue
         in_reason = False
@@ -320,11 +339,18 @@ def _is_only_targets(piece: Clause) -> bool:
         )
         and not any(number.unit for number in piece.numbers())
         and not piece.numbers()
-        and not piece.has("same")
+        and not piece.has("group", "stems")
+        and not _tells_of_someone(piece)
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())
         and len(piece.unknown) < 2
     )
+
+
+def _tells_of_someone(piece: Clause) -> bool:
+    """Whether a name is only part of a story: "I am a piano teacher"."""
+    telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
+    return bool(piece.unknown) and any(item.text in telling for item in piece.lexemes)
 
 
 def _has_same(piece: Clause) -> bool:
@@ -334,7 +360,9 @@ def _has_same(piece: Clause) -> bool:
 def _is_only_parameters(piece: Clause) -> bool:
     if piece.any_of(TARGET_KINDS) or piece.has_action or piece.unknown:
         return False
-    if piece.any_of(("give", "only", "add", "set", "volume", "accept", "decline")):
+    if piece.has("only") and not piece.any_of(("small", "big")):
+        return False
+    if piece.any_of(("give", "add", "set", "volume", "accept", "decline")):
         return False
     return bool(piece.numbers()) or piece.any_of(PARAMETER_KINDS)
 

@@ -131,7 +131,7 @@ def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment
         direction = -1
     if direction:
         return Adjustment(direction * number.value, True)
-    if clause.any_of(("add", "more")):
+    if clause.any_of(("add", "more")) or number.more:
         return Adjustment(number.value, True)
     raise UnclearError(f"{number.value:g} dB up or down?")
 

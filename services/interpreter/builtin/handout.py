@@ -30,6 +30,10 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if clause.has("file"):
         return _read_file(turn, clause, named)
+    if clause.has("separate") and _only_says_out(clause):
+        return _read_stems(turn, clause, named)
+    if clause.any_of(("give", "only")) and _only_says_out(clause):
+        return _read_given(turn, clause, named)
     if clause.has("remove") and not clause.has("volume"):
         return _read_without(turn, clause, named)
     if clause.has("not") and not named.is_empty:
@@ -85,7 +89,7 @@ def _read_file(turn: Turn, clause: Clause, named: Named) -> bool:
             _hand_without(turn, (stem,))
     if "acapella" in files:
         _hand_stems(turn, (VOCALS,))
-    if "instrumental" in files:
+    if "instrumental" in files and not set(files) & set(_LESS_FILES):
         _read_instrumental(turn, clause, named)
     return True
 
@@ -124,6 +128,9 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
     ):
         _hand_stems(turn, keeps.targets)
         return True
+    if removed.group == "rest" and keeps.targets:
+        _hand_stems(turn, tuple(target for target in keeps.targets if target != MASTER))
+        return True
     stems = _removed_stems(turn, clause, removed)
     if not stems:
         return False
@@ -131,6 +138,13 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
         raise UnclearError("That would leave silence. Which part should stay?")
     _hand_without(turn, stems)
     return True
+
+
+def _only_says_out(clause: Clause) -> bool:
+    """Whether "out" does not remove but belongs to "rip out", "give me … out of this song"."""
+    removing = [item for item in clause.lexemes if item.has("remove")]
+    taking = any(item.text in {"get", "take", "leave", "keep"} for item in clause.lexemes)
+    return bool(removing) and not taking and all(i.text.startswith("out") for i in removing)
 
 
 def _continue_without(turn: Turn, clause: Clause) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mixdown.mix import MASTER, Filter, TargetSettings
+from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
@@ -33,7 +34,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
     if _is_left_alone(clause, named):
         turn.leaves = True
-        turn.name(())
+        if not clause.has("leave"):
+            turn.name(named.targets)  # "don't mute the drums, just turn them down"
         return
     if clause.has("conditional"):
         raise UnclearError("I can't judge that for you. Should I just do it?")
@@ -43,6 +45,9 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if read_history(turn, clause, named):
         return
+    if clause.unknown and named.is_empty and not named.pronoun and not clause.has("file"):
+        # "mute the foobar" must not mute the whole mix.
+        raise UnclearError(replies.unknown_part(clause.unknown[0]))
     if named.instruments and not _is_about_nothing(clause):
         turn.held += [Held(instrument, clause) for instrument in named.instruments]
         if not named.targets and not named.group:
