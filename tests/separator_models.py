@@ -42,12 +42,14 @@ def tiny_htdemucs(seed: int = 0, **changes: Any) -> HTDemucs:
         return HTDemucs(**{**TINY, **changes}).eval()
 
 
-def write_pickled(folder: Path, signature: str, network: HTDemucs) -> None:
+def write_pickled(
+    folder: Path, signature: str, network: HTDemucs, state: dict[str, Any] | None = None
+) -> None:
     """Writes a network as `<signature>-<checksum>.th`, as Demucs publishes them."""
     args, kwargs = network._init_args_kwargs
     package = {"klass": type(network), "args": args, "kwargs": kwargs}
     buffer = io.BytesIO()
-    torch.save({**package, "state": network.state_dict()}, buffer)
+    torch.save({**package, "state": state or network.state_dict()}, buffer)
     checksum = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
     (folder / f"{signature}-{checksum}.th").write_bytes(buffer.getvalue())
 

@@ -70,7 +70,6 @@ class SeparatorApi(separator_pb2_grpc.SeparatorServiceServicer):
             sample_rate_hz=card.sample_rate_hz,
             channels=card.channels,
             segment_seconds=card.segment_seconds,
-            weights_bytes=card.weights_bytes,
             tier=card.tier,
             description=card.description,
         )

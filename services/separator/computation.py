@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +103,7 @@ class Computation:
         self._spool: Spool | None = None
         self._readers = 0
         self._began: float | None = None
+        self._ended: float | None = None
         self._first_audio_seconds = 0.0
         self._place = rooms.admission.ask(self._move_up, retry_after_seconds)
         self._task = asyncio.get_running_loop().create_task(self._run())
@@ -110,7 +112,9 @@ class Computation:
     @property
     def seconds(self) -> float:
         """Work so far, without waiting."""
-        return 0.0 if self._began is None else time.monotonic() - self._began
+        if self._began is None:
+            return 0.0
+        return (self._ended or time.monotonic()) - self._began
 
     @property
     def eta_seconds(self) -> float:
@@ -187,6 +191,7 @@ class Computation:
         self._spool = Spool(self._rooms.spool_folder, self.stems, frame_bytes)
         self._tell()
         await self._separate(levels, self._spool)
+        self._ended = time.monotonic()
         self._report()
 
     async def _measure(self) -> Levels:
@@ -221,18 +226,23 @@ class Computation:
             self.recipe.overlap,
             shifts,
         )
-        track = await in_thread(self._open_track)
-        writers: dict[str, StemWriter] = {}
+        files = ExitStack()
         try:
-            for stem in self.stems:
-                writers[stem] = await in_thread(self._rooms.stems.write)
+            track, writers = await in_thread(self._open_files, files)
             collector = Collector(model, self.stems, levels, spool, writers)
             await self._feed(plan, SegmentCutter(track, levels), collector)
             await in_thread(self._keep, writers)
         finally:
-            await in_thread(track.close)
-            for writer in writers.values():
-                await in_thread(writer.discard)
+            await in_thread(files.close)
+
+    def _open_files(self, files: ExitStack) -> tuple[TrackReader, dict[str, StemWriter]]:
+        """Opens the track and a writer for each stem; `files` closes and discards them.
+
+        Even where a cancelled caller never sees what it returns.
+        """
+        track = files.enter_context(self._open_track())
+        stems = self._rooms.stems
+        return track, {stem: files.enter_context(stems.write()) for stem in self.stems}
 
     async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: Collector) -> None:
         """Keeps a few segments ahead of the device, and collects what it gives, in order."""

@@ -28,7 +28,6 @@ class ModelCard:
             tell (a model of the local folder).
         segment_seconds: Length of one segment; 0 where only the weights tell.
         members: Number of networks that are averaged; 0 where only the weights tell.
-        weights_bytes: Size of the weights as published; 0 where not known.
         tier: What a person would choose it for.
         description: One sentence, and what the licence allows.
         sample_rate_hz: The model's sampling rate.
@@ -39,7 +38,6 @@ class ModelCard:
     stems: tuple[str, ...]
     segment_seconds: float
     members: int
-    weights_bytes: int
     tier: Tier
     description: str
     sample_rate_hz: int = 44_100
@@ -52,7 +50,6 @@ _KNOWN = (
         FOUR_STEMS,
         7.8,
         1,
-        84_141_911,
         "fast",
         f"Hybrid Transformer Demucs: the default. {LICENCE_NOTE}",
     ),
@@ -61,7 +58,6 @@ _KNOWN = (
         FOUR_STEMS,
         7.8,
         4,
-        4 * 84_141_911,
         "best",
         "Hybrid Transformer Demucs, one fine-tuned network per stem: up to four times the work. "
         + LICENCE_NOTE,
@@ -71,7 +67,6 @@ _KNOWN = (
         (*FOUR_STEMS, "guitar", "piano"),
         7.8,
         1,
-        54_996_327,
         "balanced",
         f"Hybrid Transformer Demucs with guitar and piano (the piano is poor). {LICENCE_NOTE}",
     ),
@@ -80,7 +75,6 @@ _KNOWN = (
         FOUR_STEMS,
         44.0,
         1,
-        167_391_271,
         "fast",
         f"Hybrid Demucs v3, retrained on more music. {LICENCE_NOTE}",
     ),
@@ -89,7 +83,6 @@ _KNOWN = (
         FOUR_STEMS,
         44.0,
         4,
-        0,
         "balanced",
         f"Four networks, winner of the MDX challenge on MusDB alone. {LICENCE_NOTE}",
     ),
@@ -98,19 +91,17 @@ _KNOWN = (
         FOUR_STEMS,
         44.0,
         4,
-        0,
         "balanced",
         f"Four Hybrid Demucs networks trained on more music. {LICENCE_NOTE}",
     ),
     ModelCard(
-        "mdx_q", FOUR_STEMS, 44.0, 4, 0, "balanced", f"`mdx` with quantised weights. {LICENCE_NOTE}"
+        "mdx_q", FOUR_STEMS, 44.0, 4, "balanced", f"`mdx` with quantised weights. {LICENCE_NOTE}"
     ),
     ModelCard(
         "mdx_extra_q",
         FOUR_STEMS,
         44.0,
         4,
-        0,
         "balanced",
         f"`mdx_extra` with quantised weights: a smaller download. {LICENCE_NOTE}",
     ),
@@ -141,7 +132,7 @@ class Registry:
 
 
 def _local_card(name: str) -> ModelCard:
-    return ModelCard(name, (), 0.0, 0, 0, "balanced", "A model of this installation's own folder.")
+    return ModelCard(name, (), 0.0, 0, "balanced", "A model of this installation's own folder.")
 
 
 def _names_in(folder: Path | None) -> Iterable[str]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from demucs.apply import BagOfModels, apply_model
+from demucs.demucs import Demucs
+from demucs.hdemucs import HDemucs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -19,7 +21,7 @@ from services.separator.models import describe_model
 from services.separator.overlap_add import OverlapAdd
 from services.separator.segments import plan_segments
 from services.separator.track import SegmentCutter, TrackReader, measure_levels
-from tests.separator_models import RATE_HZ, music, snr_db, tiny_htdemucs, write_wav
+from tests.separator_models import RATE_HZ, STEMS, music, snr_db, tiny_htdemucs, write_wav
 
 RATE = 1_000
 
@@ -151,3 +153,25 @@ def test_shifts_give_what_the_library_gives_for_the_same_draws(tmp_path: Path) -
         tmp_path / "song.wav", network, 0.25, shifts=[RATE // 2 - draw for draw in draws]
     )
     assert snr_db(expected, output) > 100
+
+
+def test_the_older_architectures_give_what_the_library_gives(tmp_path: Path) -> None:
+    """Hybrid Demucs takes a last segment of any length; Demucs of the time domain pads it."""
+    samples = music(2.3)
+    write_wav(tmp_path / "song.wav", samples, RATE_HZ)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        told = {"channels": 8, "samplerate": RATE_HZ, "segment": 1}
+        networks = [HDemucs(STEMS, **told).eval(), Demucs(STEMS, depth=4, **told).eval()]
+    bag = BagOfModels(networks, [[1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 1.0]])  # type: ignore[arg-type]
+    output, _ = separate(tmp_path / "song.wav", bag, 0.25)
+    assert snr_db(stock(samples, bag, 0.25), output) > 80
+
+
+def test_six_stems_give_what_the_library_gives(tmp_path: Path) -> None:
+    samples = music(1.3)
+    write_wav(tmp_path / "song.wav", samples, RATE_HZ)
+    network = tiny_htdemucs(sources=[*STEMS, "guitar", "piano"])
+    output, _ = separate(tmp_path / "song.wav", network, 0.25)
+    assert output.shape == (6, *samples.shape)
+    assert snr_db(stock(samples, network, 0.25), output) > 100

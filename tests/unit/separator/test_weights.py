@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffq import UniformQuantizer
 from torch import nn
 
 from services.separator.errors import DamagedWeightsError, WeightsUnavailableError
@@ -68,6 +69,18 @@ def test_a_bag_of_safetensors_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("models: ['dddd']")
     model = describe_model("mine", LocalFolder(tmp_path).load("mine"))
     assert same_weights(model.members[0].network, tiny_htdemucs(4))
+
+
+def test_quantised_weights_are_loaded(tmp_path: Path) -> None:
+    network = tiny_htdemucs(5)
+    quantizer = UniformQuantizer(network, bits=8, min_size=0.001)
+    write_pickled(
+        tmp_path, "eeee", network, {**quantizer.get_quantized_state(), "__quantized": True}
+    )
+    loaded = describe_model("q", LocalFolder(tmp_path).load("eeee")).members[0].network
+    for name, value in loaded.state_dict().items():
+        original = network.state_dict()[name]
+        assert torch.allclose(value, original, atol=float(original.abs().max()) / 100), name
 
 
 def test_a_file_that_is_not_what_its_name_promises_is_refused(tmp_path: Path) -> None:
