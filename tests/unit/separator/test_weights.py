@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffq import UniformQuantizer
+from diffq import DiffQuantizer
 from torch import nn
 
 from services.separator.errors import DamagedWeightsError, WeightsUnavailableError
@@ -73,7 +73,7 @@ def test_a_bag_of_safetensors_is_loaded(tmp_path: Path) -> None:
 
 def test_quantised_weights_are_loaded(tmp_path: Path) -> None:
     network = tiny_htdemucs(5)
-    quantizer = UniformQuantizer(network, bits=8, min_size=0.001)
+    quantizer = DiffQuantizer(network, group_size=8, min_size=0.001)
     write_pickled(
         tmp_path, "eeee", network, {**quantizer.get_quantized_state(), "__quantized": True}
     )
