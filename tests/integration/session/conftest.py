@@ -25,6 +25,8 @@ from services.session.schema import migrate
 from tests.integration.session.driver import Driver
 from tests.postgresql import PostgresqlMissingError, PostgresqlServer
 
+_OUTSIDE = "MIXDOWN_TEST_DATABASE_URL"
+
 
 class Clock:
     """The database's clock, which tests can turn on."""
@@ -41,14 +43,14 @@ class Clock:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    outside = os.environ.get("MIXDOWN_TEST_DATABASE_URL")
+    outside = os.environ.get(_OUTSIDE)
     if outside:
         yield outside
         return
     try:
         server = PostgresqlServer().__enter__()
     except PostgresqlMissingError as error:
-        pytest.skip(f"no PostgreSQL: {error}; set MIXDOWN_TEST_DATABASE_URL to one")
+        pytest.skip(f"no PostgreSQL: {error}; set {_OUTSIDE} to one")
     try:
         yield server.url()
     finally:
@@ -83,7 +85,8 @@ class PostgresqlDatabases:
 def postgresql_databases(postgresql_url: str) -> Iterator[PostgresqlDatabases]:
     databases = PostgresqlDatabases(postgresql_url)
     yield databases
-    databases.drop_all()
+    if _OUTSIDE in os.environ:  # a server of our own goes as a whole
+        databases.drop_all()
 
 
 @pytest.fixture(scope="session")
