@@ -315,7 +315,8 @@ def _without_reasons(pieces: list[Clause]) -> list[Clause]:
     """Drops clauses that only give a reason, and what follows them without a command."""
     kept: list[Clause] = []
     in_reason = False
-    for piece in pieces:
+    for found in pieces:
+        piece = found
         first = next((item for item in piece.lexemes if not is_filler(item)), None)
         if first is not None and first.has("reason"):
             command = piece.without(lambda item: item.text == "so")

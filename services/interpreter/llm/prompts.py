@@ -74,8 +74,8 @@ Put what cannot be done into not_done, a sentence each, in the language of the p
     "remix": f"""\
 List every change as an edit, in the order said, and nothing else. Fields that a setting does not
 use are null. outputs: only where stems instead of the whole mix are asked for. Removing stems
-together with other changes mutes them. Accepting a proposal repeats its edits. After "undo that and ...",
-first reverse what the last turn did.
+together with other changes mutes them. Accepting a proposal repeats its edits. After "undo that
+and ...", first reverse what the last turn did.
 {_TARGETS}
 {_NUMBERS}
 Put what cannot be done into not_done, a sentence each, in the language of the prompt.""",
