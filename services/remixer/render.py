@@ -10,7 +10,7 @@ from contextlib import aclosing
 from mixdown.mix import Mix
 from services.remixer import plan
 from services.remixer.artifacts import Artifact, find_artifact, read_chunks
-from services.remixer.background import in_thread
+from services.remixer.background import in_thread, open_in_thread
 from services.remixer.errors import TooManyRendersError
 from services.remixer.events import (
     Event,
@@ -167,7 +167,7 @@ class _Job:
     async def run(self) -> AsyncGenerator[Event, None]:
         """Yields the events of the render."""
         stems = plan.needed_stems(self._mix, [item.output for item in self._planned])
-        pipeline = await in_thread(
+        pipeline = await open_in_thread(
             Pipeline,
             self._store,
             self._request.track,
