@@ -79,6 +79,10 @@ def _wrap_stream(behaviour: Callable[..., AsyncIterator[Any]], method: str) -> C
     async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
         call = _Call(method, context)
         responses = behaviour(request, context)
+        # A caller that goes away while a message is being sent leaves us both at a `yield`, for
+        # good: grpc closes no generator. So the end of the call closes it.
+        # (The stubs of grpc name a class where any callable is meant.)
+        context.add_done_callback(cast("Any", lambda _: _closings.start(responses)))
         try:
             async for response in responses:
                 yield response
@@ -95,6 +99,26 @@ async def _close(responses: AsyncIterator[Any]) -> None:
     close = getattr(responses, "aclose", None)
     if close is not None:
         await close()
+
+
+class _Closings:
+    """Generators that are being closed; kept, because a loop forgets tasks that nobody holds."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, responses: AsyncIterator[Any]) -> None:
+        """Closes a generator that was left at a `yield`; one that has ended is closed already."""
+        task = asyncio.create_task(self._close(responses))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self, responses: AsyncIterator[Any]) -> None:
+        if not getattr(responses, "ag_running", False):  # else its own task is ending it
+            await _close(responses)
+
+
+_closings = _Closings()
 
 
 class _Call:
