@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import grpc
+from google.rpc import error_details_pb2
 from grpc import aio
+from grpc_status import rpc_status
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2_grpc
@@ -71,6 +73,16 @@ def is_transient(error: aio.AioRpcError) -> bool:
     if error.code() == grpc.StatusCode.UNAVAILABLE:
         return True
     return error.code() in _TRANSPORT_CODES and not error_info_of(error).reason
+
+
+def retry_delay_seconds(error: aio.AioRpcError) -> float | None:
+    """Returns after how long a busy service wants to be asked again; None where it does not say."""
+    status = rpc_status.from_call(cast("grpc.Call", error))
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToTimedelta().total_seconds())
+    return None
 
 
 def reason_of(error: aio.AioRpcError) -> str:

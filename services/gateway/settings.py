@@ -66,6 +66,11 @@ class GatewaySettings(BlobSettings):
         description="How long a turn stays ours without renewal; what dies with a gateway is taken "
         "up again after so long.",
     )
+    patience_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long a turn waits for a service that is busy or away before it gives up.",
+    )
     turn_attempts: int = Field(
         default=10,
         ge=1,

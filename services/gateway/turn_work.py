@@ -20,6 +20,7 @@ from services.gateway.backends import (
     Backends,
     error_message,
     is_transient,
+    retry_delay_seconds,
 )
 from services.gateway.errors import RequestIdConflictError
 from services.gateway.lease import LeasedTurn, duration
@@ -75,7 +76,8 @@ class TurnWork:
         work: The turn with its session, track and context.
         playback: What is known of the turn, and who listens.
         given: The interpretation of a turn without words; None for one with words.
-        last_attempt: Whether a failure that could pass ends the turn too.
+        patience_seconds: How long services that are away or busy are waited for.
+        last_attempt: Whether a service that stays away ends the turn.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class TurnWork:
         playback: Playback,
         given: interpreter_pb2.Interpretation | None,
         *,
+        patience_seconds: float,
         last_attempt: bool,
     ) -> None:
         self._interpreter = backends.interpreter
@@ -94,6 +97,7 @@ class TurnWork:
         self._work = work
         self._playback = playback
         self._given = given
+        self._patience_seconds = patience_seconds
         self._last_attempt = last_attempt
 
     async def run(self) -> None:
@@ -255,34 +259,43 @@ class TurnWork:
         return f"{title or 'track'} - {output}.{extension}"
 
     async def _attempts(self) -> AsyncIterator[_Attempt]:
-        """Yields attempts at a call, with pauses, until one neither fails nor may be repeated."""
-        for pause_seconds in _RETRY_SECONDS:
-            attempt = _Attempt(last=False)
+        """Yields attempts at a call of a service, with pauses, while it is away or busy.
+
+        Raises:
+            _TurnFailedError: the service said no.
+            ServiceUnavailableError: it stayed away, and the turn may go on later.
+        """
+        loop = asyncio.get_running_loop()
+        patience_ends = loop.time() + self._patience_seconds
+        pauses = iter(_RETRY_SECONDS)
+        while True:
+            attempt = _Attempt()
             yield attempt
-            if not attempt.failed:
+            error = attempt.error
+            if error is None:
                 return
-            await asyncio.sleep(pause_seconds)
-        yield _Attempt(last=True, ends_turn=self._last_attempt)
+            pause = next(pauses, None) if is_transient(error) else retry_delay_seconds(error)
+            if pause is None or loop.time() + pause > patience_ends:
+                if is_transient(error) and not self._last_attempt:
+                    raise ServiceUnavailableError from error
+                raise _TurnFailedError(error_message(error)) from error
+            _log.info("asking_again", code=error.code().name, pause_seconds=pause)
+            await self._playback.listener.passing(
+                progress=conversation_pb2.Progress(stage=conversation_pb2.Progress.STAGE_QUEUED)
+            )
+            await asyncio.sleep(pause)
 
 
 class _Attempt:
-    """One attempt at a call: as a context manager it sorts the errors of the called service."""
+    """One attempt at a call: as a context manager it keeps the error of the called service."""
 
-    def __init__(self, *, last: bool, ends_turn: bool = False) -> None:
-        self._last = last
-        self._ends_turn = ends_turn
-        self.failed = False
+    def __init__(self) -> None:
+        self.error: aio.AioRpcError | None = None
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, aio.AioRpcError):
-            return False
-        if is_transient(error) and not self._last:
-            _log.info("asking_again", code=error.code().name)
-            self.failed = True
-            return True
-        if is_transient(error) and not self._ends_turn:
-            raise ServiceUnavailableError from error
-        raise _TurnFailedError(error_message(error)) from error
+        if isinstance(error, aio.AioRpcError):
+            self.error = error
+        return self.error is not None

@@ -198,6 +198,7 @@ class Turns:
                 work,
                 playback,
                 given,
+                patience_seconds=self._settings.patience_seconds,
                 last_attempt=detached or work.turn.attempt_count >= self._settings.turn_attempts,
             ).run()
         finally:

@@ -1,8 +1,8 @@
 """A separator that keeps the contract and computes nothing: stems are shares of the track.
 
 Run as a process of its own. Models tell how it behaves: "shares" is quick, "slow" sends a quarter
-of a second of audio every 50 ms, "stuck" stops after a second of audio, "full" has no place. How
-many calls run is written to a file.
+of a second of audio every 50 ms, "stuck" stops after a second of audio, "full" has no
+place, "busy" has one at the third request. How many calls run is written to a file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from services.runtime.server import Server
 from services.runtime.settings import BlobSettings
 
 SHARES = {"vocals": 0.5, "drums": 0.25, "bass": 0.125, "other": 0.125}
-MODELS = ("shares", "slow", "stuck", "full")
+MODELS = ("shares", "slow", "stuck", "full", "busy")
 
 
 class QueueFullError(MixdownError):
@@ -34,6 +34,7 @@ class SharesSeparator(separator_pb2_grpc.SeparatorServiceServicer):
         self._blobs = open_blob_store(settings.blob_store)
         self._counter = counter
         self._running = 0
+        self._refused = 0
         self._count(0)
 
     async def ListModels(self, request, context):
@@ -45,7 +46,11 @@ class SharesSeparator(separator_pb2_grpc.SeparatorServiceServicer):
 
     async def Separate(self, request, context):
         if request.model == "full":
-            raise QueueFullError("Too many requests wait.", retry_after_seconds=1)
+            raise QueueFullError("Too many requests wait.", retry_after_seconds=10)
+        if request.model == "busy":
+            self._refused += 1
+            if self._refused % 3:
+                raise QueueFullError("Too many requests wait.", retry_after_seconds=0.1)
         self._count(1)
         try:
             async for response in self._stems(request):

@@ -214,6 +214,21 @@ async def test_a_failing_turn_says_why_and_ends(caller: Caller, song, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_a_turn_waits_for_a_busy_separator_as_long_as_it_asks_for(
+    caller: Caller, song, tmp_path
+):
+    track = await caller.client.upload(song)
+    session = await caller.client.create_session(track, model="busy")
+    stages = []
+    turn = await session.ask(
+        "only the vocals",
+        folder=tmp_path,
+        on_event=lambda event: stages.append(event.progress.stage),
+    )
+    assert stages.count(conversation_pb2.Progress.STAGE_QUEUED) >= 2
+    assert [file.name for file in turn.files] == ["vocals"]
+
+
 async def test_capabilities_name_models_effects_encodings_and_limits(caller: Caller):
     found = await caller.client.capabilities()
     assert found.default_model == "shares"

@@ -270,6 +270,40 @@ async def test_another_turn_of_the_session_has_to_wait(suite, caller, song):
     call.cancel()
 
 
+async def test_many_at_once_each_get_their_own_and_leave_nothing(suite: Suite, caller, song):
+    expected = await whole(caller, await begin_request(caller, song, "only the vocals"))
+    chance = random.Random(11)
+
+    async def user(number: int) -> None:
+        gateway = ("gateway", "gateway-2")[number % 2]
+        mine = call_as(suite, f"one-of-many-{uuid.uuid4().hex}", gateway)
+        async with mine.client:
+            model = chance.choice(["shares", "slow"])
+            request = await begin_request(mine, song, "only the vocals", model=model)
+            fate = chance.choice(["whole", "cut", "leave", "cancel"])
+            reader = Reader()
+            call = mine.stub.Converse(request, metadata=mine.metadata)
+            stop = None if fate == "whole" else chance.randint(1, 5)
+            await reader.read(call, stop_after=stop)
+            if fate == "cancel":
+                cancel = gateway_pb2.CancelTurnRequest(turn_id=reader.turn_id)
+                await mine.stub.CancelTurn(cancel, metadata=mine.metadata)
+            if fate in {"cut", "cancel"} and not reader.ended:
+                await reader.read(mine.stub.WatchTurn(reader.position, metadata=mine.metadata))
+            last = reader.durable[-1].WhichOneof("event") if reader.ended else ""
+            if fate in {"whole", "cut"} or last == "completed":
+                assert last == "completed"
+                assert reader.files == expected.files
+            elif fate == "cancel":
+                assert last == "cancelled"
+
+    await asyncio.gather(*(user(number) for number in range(24)))
+    assert await become(lambda: idle(suite))
+
+
+# The tests that kill come last: what a killed process leaves goes only a day later.
+
+
 async def test_a_gateway_that_is_killed_loses_no_turn(suite: Suite, caller, song):
     request = await begin_request(caller, song, "only the vocals", model="slow")
     reader = Reader()
