@@ -7,6 +7,7 @@ from dataclasses import replace
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause
 from services.interpreter.builtin.timbre import is_stated_fault
+from services.interpreter.language.lexemes import Lexeme
 
 
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
@@ -53,6 +54,4 @@ def _only_named(clause: Clause) -> Clause:
     sounds = clause.lexemes and any(item.has("target") or item.has("six") for item in kept)
     if not sounds:
         return replace(clause, lexemes=())
-    from services.interpreter.language.lexemes import Lexeme
-
     return replace(clause, lexemes=(*kept, Lexeme("sounds", (("complaint", "complaint"),))))

@@ -72,6 +72,8 @@ def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
     numbers = clause.numbers("db", "percent", "times", "")
     if clause.has("neutral") and not numbers and (clause.has("volume") or not direction):
         return Adjustment(0.0, False)
+    if clause.has("half", "half") and clause.has("to") and clause.has("volume"):
+        return Adjustment(decibels(0.5), False)
     scaled = _scaled_gain(clause, direction)
     if scaled is not None:
         return Adjustment(scaled, True)
@@ -99,8 +101,6 @@ def _scaled_gain(clause: Clause, direction: int) -> float | None:
     if clause.has("double", "triple"):
         return decibels(3 if direction >= 0 else 1 / 3)
     if clause.has("half", "half"):
-        if clause.has("to") and clause.has("volume"):
-            return None
         return decibels(0.5)
     times = clause.numbers("times")
     if times and times[0].value > 0:
@@ -121,6 +121,8 @@ def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment
     if number.unit == "" and abs(number.value) > LARGEST_PLAIN_DB and not number.signed:
         raise UnclearError("Is that in dB or percent?")
     if placed == "to" and not number.more:
+        if number.unit == "" and not number.signed and not direction:
+            raise UnclearError(f"To how many dB: +{number.value:g} or −{number.value:g}?")
         if direction < 0 and not number.signed and number.value > 0:
             raise UnclearError(f"To −{number.value:g} dB or to +{number.value:g} dB?")
         return Adjustment(number.value, False)

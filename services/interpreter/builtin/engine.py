@@ -13,11 +13,11 @@ from services.interpreter.builtin.clauses import (
     INSTRUMENT_KINDS,
     NAMED_KINDS,
     Clause,
-    clauses_of,
 )
 from services.interpreter.builtin.complaints import without_explained_complaints
 from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.intent import (

@@ -75,6 +75,8 @@ def _hand_stems(turn: Turn, stems: tuple[str, ...]) -> None:
 def _hand_without(turn: Turn, stems: tuple[str, ...]) -> None:
     turn.without += [stem for stem in stems if stem not in turn.without]
     turn.name(stems)
+    # What follows is about the song that is left: "karaoke version but 2 semitones lower".
+    turn.last_named = (MASTER,)
 
 
 def _read_file(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -105,7 +107,7 @@ def _read_instrumental(turn: Turn, clause: Clause, named: Named) -> None:
         _hand_stems(turn, stems)
         if is_source:
             return
-    elif stems and stems != (VOCALS,) and "and" in clause.text.split():
+    elif stems and "and" in clause.text.split():
         _hand_stems(turn, stems)
     _hand_without(turn, (VOCALS,))
 
@@ -127,6 +129,10 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
         and not is_postfix
     ):
         _hand_stems(turn, keeps.targets)
+        return True
+    kept = tuple(target for target in keeps.targets if target != MASTER)
+    if kept and (clause.has("give") or (turn.stems and clause.joiner == "and")):
+        _hand_stems(turn, kept)
         return True
     if removed.group == "rest" and keeps.targets:
         _hand_stems(turn, tuple(target for target in keeps.targets if target != MASTER))

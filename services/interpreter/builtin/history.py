@@ -45,6 +45,8 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         return True
     if clause.has("reset") or _clears_effects(clause) or _is_back_to_original(clause, named):
         return _read_reset(turn, clause, named)
+    if clause.has("undo") and clause.has("neutral") and not clause.any_of(EFFECT_KINDS):
+        return _read_reset(turn, clause, named)
     if clause.has("undo"):
         return _read_undo(turn, clause, named)
     return False

@@ -7,7 +7,8 @@ from dataclasses import replace
 from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
-from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.bass import bass_is_tone
+from services.interpreter.builtin.clauses import Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.named import Named, named_in
@@ -27,8 +28,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         UnclearError: the clause is about the track, but leaves open what is meant.
     """
     clause = _completed(clause)
-    bass_is_tone = _bass_is_tone(clause)
-    skip = frozenset({clause.index("target", "bass")}) if bass_is_tone else frozenset()
+    is_tone = bass_is_tone(clause)
+    skip = frozenset({clause.index("target", "bass")}) if is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
     if clause.has("bound") and clause.numbers("hz") and named.group == "all":
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
@@ -37,6 +38,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         if not clause.has("leave"):
             turn.name(named.targets)  # "don't mute the drums, just turn them down"
         return
+    if _compares(clause):
+        raise UnclearError("I can't compare levels. By how many dB, up or down?")
     if clause.has("conditional"):
         raise UnclearError("I can't judge that for you. Should I just do it?")
     if clause.has("or") and not clause.text.endswith("or"):
@@ -54,7 +57,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
             return
     if read_reference(turn, clause, named):
         return
-    _read_change(turn, clause, named, bass_is_tone=bass_is_tone)
+    _read_change(turn, clause, named, bass_is_tone=is_tone)
 
 
 def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool) -> None:
@@ -176,7 +179,9 @@ def _meant_pitch(turn: Turn, clause: Clause, named: Named, kind: str) -> str:
 def _check_loudness_word(clause: Clause, kind: str) -> None:
     if kind != "gain":
         return
-    says_how_much = bool(clause.numbers()) or clause.any_of(("volume", "small", "big"))
+    says_how_much = bool(clause.numbers()) or clause.any_of(
+        ("volume", "small", "big", "half", "double")
+    )
     if clause.has("up", "high") and not clause.has("volume"):
         if clause.numbers("db", "percent"):
             return
@@ -236,8 +241,8 @@ def _read_mute(turn: Turn, clause: Clause, named: Named) -> None:
             turn.name(targets)
         return
     targets = targets_of(turn, clause, named, setting="muted", sign=0)
-    if clause.has("only"):
-        pass  # "just mute the drums"
+    if MASTER in targets and any(item.text == "music" for item in clause.lexemes):
+        raise UnclearError("Everything but the vocals, or the whole song?")
     turn.add_edits(
         Edit(target, "muted", True) for target in targets if target not in named.excluded
     )
@@ -341,6 +346,16 @@ def _is_unwanted(clause: Clause) -> bool:
     }
 
 
+def _compares(clause: Clause) -> bool:
+    """Whether a target is measured by another: "as loud as the drums"."""
+    for index, item in enumerate(clause.lexemes[:-1]):
+        following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
+        names = following is not None and (following.has("target") or following.has("six"))
+        if item.text == "as" and index > 0 and names:
+            return True
+    return False
+
+
 def _is_about_nothing(clause: Clause) -> bool:
     return not (
         clause.has_action
@@ -370,47 +385,6 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     turn.not_done += [name for name in kept if name not in turn.not_done]
     turn.name(target for target in named.targets if target != MASTER)
     return True
-
-
-# --- Bass, the instrument or the tone ------------------------------------------------------------
-
-
-def _bass_is_tone(clause: Clause) -> bool:
-    """Whether "bass" is plainly a tone: "more bass in the vocals", "give the drums less bass"."""
-    place = clause.index("target", "bass")
-    if place < 0 or clause.lexemes[place].text not in {"bass", "base"}:
-        return False
-    if clause.any_of(EFFECT_KINDS) or clause.any_of(("mute", "separate", "file", "undo", "reset")):
-        return False
-    others = [
-        index
-        for index, item in enumerate(clause.lexemes)
-        if index != place and (item.has("target") or item.has("six") or item.has("pronoun", "them"))
-    ]
-    if not others or not clause.any_of(
-        ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
-    ):
-        return (
-            clause.joiner == "with"
-            and clause.any_of(("more", "less", "small", "big"))
-            and bool(clause.previous and clause.previous.has_named_target)
-        )
-    nearest = min(others, key=lambda index: abs(index - place))
-    between = clause.lexemes[min(nearest, place) + 1 : max(nearest, place)]
-    if any(item.has("and") or item.mark for item in between):
-        return False
-    is_master = clause.lexemes[nearest].has("target", MASTER)
-    if nearest > place:
-        return any(item.has("in") or item.has("of") or item.has("to") for item in between) and not (
-            is_master and not clause.any_of(("add",)) and "whole" not in clause.text
-        )
-    before = [
-        item for item in clause.lexemes[:place] if not item.has("filler") and not item.has("of")
-    ]
-    return bool(before) and any(
-        before[-1].has(kind)
-        for kind in ("more", "less", "small", "big", "toomuch", "add", "medium")
-    )
 
 
 # --- Short clauses -------------------------------------------------------------------------------

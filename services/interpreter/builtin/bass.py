@@ -1,0 +1,44 @@
+"""Bass, the instrument or the tone."""
+
+from __future__ import annotations
+
+from mixdown.mix import MASTER
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause
+
+
+def bass_is_tone(clause: Clause) -> bool:
+    """Whether "bass" is plainly a tone: "more bass in the vocals", "give the drums less bass"."""
+    place = clause.index("target", "bass")
+    if place < 0 or clause.lexemes[place].text not in {"bass", "base"}:
+        return False
+    if clause.any_of(EFFECT_KINDS) or clause.any_of(("mute", "separate", "file", "undo", "reset")):
+        return False
+    others = [
+        index
+        for index, item in enumerate(clause.lexemes)
+        if index != place and (item.has("target") or item.has("six") or item.has("pronoun", "them"))
+    ]
+    if not others or not clause.any_of(
+        ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
+    ):
+        return (
+            clause.joiner == "with"
+            and clause.any_of(("more", "less", "small", "big"))
+            and bool(clause.previous and clause.previous.has_named_target)
+        )
+    nearest = min(others, key=lambda index: abs(index - place))
+    between = clause.lexemes[min(nearest, place) + 1 : max(nearest, place)]
+    if any(item.has("and") or item.mark for item in between):
+        return False
+    is_master = clause.lexemes[nearest].has("target", MASTER)
+    if nearest > place:
+        return any(item.has("in") or item.has("of") or item.has("to") for item in between) and not (
+            is_master and not clause.any_of(("add",)) and "whole" not in clause.text
+        )
+    before = [
+        item for item in clause.lexemes[:place] if not item.has("filler") and not item.has("of")
+    ]
+    return bool(before) and any(
+        before[-1].has(kind)
+        for kind in ("more", "less", "small", "big", "toomuch", "add", "medium")
+    )

@@ -1,0 +1,176 @@
+"""Pieces to clauses.
+
+Fragments that say no instruction of their own ("and the drums", "12 dB", "slightly") go back to the
+clause that they complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    DIRECTION_KINDS,
+    PARAMETER_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+)
+from services.interpreter.builtin.sharing import carried, shared, tonal, varied
+from services.interpreter.builtin.splitting import pieces_of
+from services.interpreter.language.lexemes import Lexeme
+
+
+def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
+    """Reads a prompt into clauses."""
+    return varied(shared(carried(tonal(_joined(pieces_of(lexemes))))))
+
+
+def _is_only_targets(piece: Clause) -> bool:
+    return (
+        piece.any_of(TARGET_KINDS)
+        and not piece.has_action
+        and not piece.any_of(
+            ("give", "only", "add", "need", "vague", "volume", "half", "max", "min")
+        )
+        and not any(number.unit for number in piece.numbers())
+        and not piece.numbers()
+        and not piece.has("group", "stems")
+        and not _tells_of_someone(piece)
+        and not piece.has("instead")
+        and not piece.any_of(("pronoun",) if _has_same(piece) else ())
+        and len(piece.unknown) < 2
+    )
+
+
+def _tells_of_someone(piece: Clause) -> bool:
+    """Whether a name is only part of a story: "I am a piano teacher"."""
+    telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
+    return bool(piece.unknown) and any(item.text in telling for item in piece.lexemes)
+
+
+def _has_same(piece: Clause) -> bool:
+    return piece.has("pronoun", "same")
+
+
+def _is_only_parameters(piece: Clause) -> bool:
+    if piece.any_of(TARGET_KINDS) or piece.has_action or piece.unknown:
+        return False
+    if piece.has("only") and not piece.any_of(("small", "big")):
+        return False
+    if piece.any_of(("give", "add", "set", "volume", "accept", "decline")):
+        return False
+    return bool(piece.numbers()) or piece.any_of(PARAMETER_KINDS)
+
+
+def _joined(pieces: list[Clause]) -> list[Clause]:
+    result: list[Clause] = []
+    waiting: list[Clause] = []
+    for index, piece in enumerate(pieces):
+        following = pieces[index + 1] if index + 1 < len(pieces) else None
+        before = result[-1] if result and not waiting else None
+        if _is_only_targets(piece) and not (_has_same(piece)):
+            if _belongs_before(before, piece, following):
+                assert before is not None
+                result[-1] = _merged(before, piece)
+            elif following is not None and following.joiner != ".":
+                waiting.append(piece)
+            else:
+                result.append(_with_waiting(waiting, piece))
+                waiting = []
+            continue
+        if _is_only_parameters(piece) and piece.joiner != "." and not waiting:
+            if before is not None and before.has_action and piece.joiner != ":":
+                result[-1] = _merged(before, piece)
+                continue
+            if following is not None and following.has_action:
+                waiting.append(piece)
+                continue
+        if before is not None and (
+            _completes_eq(before, piece)
+            or _lists_bands(before, piece)
+            or _names_means(before, piece)
+        ):
+            result[-1] = _merged(before, piece)
+            continue
+        result.append(_with_waiting(waiting, piece))
+        waiting = []
+    if waiting:
+        result.append(_with_waiting(waiting[:-1], waiting[-1]))
+    return result
+
+
+def _completes_eq(before: Clause, piece: Clause) -> bool:
+    """Whether "minus 3 dB" tells the gain of "low shelf at 120 Hz", said before."""
+    decibels = piece.numbers("db")
+    return (
+        bool(decibels)
+        and piece.joiner in {",", "with"}
+        and not piece.any_of((*TARGET_KINDS, *ACTION_KINDS))
+        and (bool(before.numbers("hz")) or before.has("region") or before.has("eq"))
+        and not before.numbers("db")
+        and not before.has("filter")
+    )
+
+
+def _lists_bands(before: Clause, piece: Clause) -> bool:
+    """Whether a piece adds a band to the same change: "cut 200 Hz and 400 Hz by 3 dB"."""
+
+    def is_band(clause: Clause) -> bool:
+        return (bool(clause.numbers("hz")) or clause.has("region")) and not clause.any_of(
+            ("filter", "pitch", "reverb", "compression", "tone")
+        )
+
+    return (
+        piece.joiner in {"and", ","}
+        and is_band(before)
+        and is_band(piece)
+        and before.any_of(DIRECTION_KINDS)
+        and not piece.any_of(DIRECTION_KINDS)
+        and not any(number.signed for number in piece.numbers("db"))
+        and not (before.numbers("db") and piece.numbers("db"))
+        and not (before.has_named_target and piece.has_named_target)
+    )
+
+
+def _names_means(before: Clause, piece: Clause) -> bool:
+    """Whether "with compression" only names what "smash the drums" does."""
+    return (
+        piece.joiner == "with"
+        and piece.has("compression")
+        and before.has("compression")
+        and not piece.has_named_target
+    )
+
+
+def _belongs_before(before: Clause | None, piece: Clause, following: Clause | None) -> bool:
+    if before is None or piece.joiner in {".", ":"} or not before.has_said_something:
+        return False
+    prefixed = next((item for item in piece.lexemes if not item.has("filler")), None)
+    if prefixed is not None and (prefixed.has("in") or prefixed.has("to") or prefixed.has("of")):
+        return not before.has_named_target or before.any_of(("pronoun",)) or following is None
+    if following is None or following.joiner == ".":
+        return True
+    if not following.is_target_first or following.has_verb:
+        return True
+    if piece.joiner == "," and following.joiner == "and":
+        return not following.has_action
+    last = [item for item in before.lexemes if not is_filler(item)]
+    return bool(last) and any(last[-1].has(kind) for kind in TARGET_KINDS)
+
+
+def _merged(before: Clause, piece: Clause) -> Clause:
+    link = Lexeme("and", (("and", "and"),))
+    return replace(before, lexemes=(*before.lexemes, link, *piece.lexemes))
+
+
+def _with_waiting(waiting: list[Clause], piece: Clause) -> Clause:
+    if not waiting:
+        return piece
+    link = Lexeme("and", (("and", "and"),))
+    lexemes: list[Lexeme] = []
+    for item in waiting:
+        lexemes += [*item.lexemes, link]
+    if piece.joiner == ":":
+        lexemes[-1] = Lexeme(":", mark=":")
+    return replace(piece, lexemes=(*lexemes, *piece.lexemes), joiner=waiting[0].joiner)

@@ -1,0 +1,139 @@
+"""What clauses share: a target, a verb, a direction said only once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.interpreter.builtin.clauses import (
+    DIRECTION_KINDS,
+    NAMED_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+)
+from services.interpreter.language.lexemes import Lexeme
+
+
+def tonal(clauses: list[Clause]) -> list[Clause]:
+    """Reads "cut the bass and boost the treble" as two tones."""
+    result: list[Clause] = []
+    for index, clause in enumerate(clauses):
+        names = [item for item in clause.lexemes if any(item.has(k) for k in NAMED_KINDS)]
+        neighbours = clauses[max(0, index - 1) : index] + clauses[index + 1 : index + 2]
+        is_pair = any(
+            other.has("region", "high", "mid", "high_mid") and not other.has_named_target
+            for other in neighbours
+        )
+        if (
+            is_pair
+            and len(names) == 1
+            and names[0].text == "bass"
+            and clause.any_of(("up", "down", "more", "less", "add"))
+        ):
+            tone = Lexeme("bass", (("region", "low"),))
+            lexemes = tuple(tone if item is names[0] else item for item in clause.lexemes)
+            clause = replace(clause, lexemes=lexemes)  # noqa: PLW2901
+        result.append(clause)
+    return result
+
+
+def carried(clauses: list[Clause]) -> list[Clause]:
+    """Carries operators on: "remove reverb and compression", "cut 3 dB at 1k and 2 dB at 3k"."""
+    kinds = ("reverb", "compression", "eq", "filter")
+    result: list[Clause] = []
+    for clause in clauses:
+        before = result[-1] if result else None
+        if (
+            before is not None
+            and clause.joiner in {"and", ","}
+            and before.any_of(kinds)
+            and clause.any_of(kinds)
+            and not clause.any_of(
+                ("remove", "off", "more", "less", "add", "up", "down", "small", "big")
+            )
+            and not clause.is_target_first
+            and not clause.has_verb
+            and not clause.numbers()
+        ):
+            operators = tuple(
+                item
+                for item in before.lexemes
+                if any(item.has(kind) for kind in ("remove", "off", "more", "less"))
+            )
+            clause = replace(clause, lexemes=(*operators, *clause.lexemes))  # noqa: PLW2901
+        elif before is not None and _continues_bands(before, clause):
+            ways = tuple(item for item in before.lexemes if item.has("up") or item.has("down"))
+            clause = replace(clause, lexemes=(*ways, *clause.lexemes))  # noqa: PLW2901
+        result.append(clause)
+    return result
+
+
+def shared(clauses: list[Clause]) -> list[Clause]:
+    """Gives a clause the target that follows: "darker and quieter drums"."""
+    result = list(clauses)
+    for index in range(len(result) - 2, -1, -1):
+        clause, following = result[index], result[index + 1]
+        if (
+            following.joiner not in {"and", ","}
+            or clause.any_of(TARGET_KINDS)
+            or not clause.has_action
+            or clause.any_of(("undo", "redo", "reset", "even", "leave", "unsupported", "file"))
+            or any(earlier.has_named_target for earlier in result[:index])
+            or following.is_target_first
+            or not following.has_named_target
+            or not (
+                _is_bare(clause)
+                or not following.has_verb
+                or _is_same_kind(clause, following)
+                or _is_carried(clause, following)
+            )
+        ):
+            continue
+        names = tuple(
+            item
+            for item in following.lexemes
+            if any(item.has(kind) for kind in (*NAMED_KINDS, "except"))
+        )
+        result[index] = replace(clause, lexemes=(*clause.lexemes, *_SHARED_LINK, *names))
+    return result
+
+
+_SHARED_LINK = (Lexeme("on", (("in", "in"),)),)
+
+
+def _is_bare(clause: Clause) -> bool:
+    meaningful = [item for item in clause.lexemes if not is_filler(item) and not item.mark]
+    return len(meaningful) == 1 and not clause.numbers()
+
+
+def _continues_bands(before: Clause, clause: Clause) -> bool:
+    return (
+        clause.joiner in {"and", ","}
+        and _is_same_kind(before, clause)
+        and before.any_of(("up", "down"))
+        and not clause.any_of(DIRECTION_KINDS)
+        and not any(number.signed for number in clause.numbers())
+    )
+
+
+def _is_carried(one: Clause, other: Clause) -> bool:
+    """Whether the verb of a clause was carried over from the one before."""
+    return bool(other.lexemes) and any(item is other.lexemes[0] for item in one.lexemes)
+
+
+def _is_same_kind(one: Clause, other: Clause) -> bool:
+    def is_eq(clause: Clause) -> bool:
+        return bool(clause.numbers("hz")) or clause.has("region")
+
+    return is_eq(one) and is_eq(other)
+
+
+def varied(clauses: list[Clause]) -> list[Clause]:
+    """Lets each clause know the one before, for "… and the bass 2 dB"."""
+    result: list[Clause] = []
+    for clause in clauses:
+        previous = result[-1] if result else None
+        result.append(
+            replace(clause, previous=replace(previous, previous=None) if previous else None)
+        )
+    return result

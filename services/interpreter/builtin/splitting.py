@@ -1,0 +1,222 @@
+"""A prompt to pieces: cut at punctuation and joining words, reasons and stories dropped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    EFFECT_KINDS,
+    NAMED_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+    is_verb,
+)
+from services.interpreter.language.lexemes import Lexeme
+
+
+def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
+    """Cuts a prompt into pieces, without what only tells why or for whom."""
+    pieces = [_without_adjunct(piece) for piece in _pieces(lexemes)]
+    return _without_fillers(_without_reasons(pieces))
+
+
+def _without_fillers(pieces: list[Clause]) -> list[Clause]:
+    """Drops pieces that say nothing ("please", "thanks"), keeping the pause they make."""
+    kept: list[Clause] = []
+    pause = ""
+    for piece in pieces:
+        if all(item.mark or item.has("filler") or item.has("greeting") for item in piece.lexemes):
+            pause = stronger(pause, piece.joiner)
+            continue
+        kept.append(replace(piece, joiner=stronger(pause, piece.joiner)) if pause else piece)
+        pause = ""
+    return kept
+
+
+def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
+    pieces: list[Clause] = []
+    current: list[Lexeme] = []
+    joiner = ""
+    start_of_sentence = 0
+
+    def close(following: str) -> None:
+        nonlocal current, joiner
+        if current:
+            pieces.append(Clause(tuple(current), joiner))
+            joiner = following
+        else:
+            joiner = stronger(joiner, following)
+        current = []
+
+    for index, item in enumerate(lexemes):
+        if _starts_another(item, lexemes, index, current):
+            close(",")
+        kind = _joiner_kind(item, lexemes, index, current)
+        if kind is None:
+            current.append(item)
+            continue
+        close("." if kind == "?" else kind)
+        if kind == "?":
+            pieces[start_of_sentence:] = [
+                replace(piece, is_question=True) for piece in pieces[start_of_sentence:]
+            ]
+        if kind in {".", "?"}:
+            start_of_sentence = len(pieces)
+    close("")
+    return pieces
+
+
+_QUANTIFIERS = (("more", "more"), ("less", "less"), ("up", "loud"), ("down", "quiet"))
+
+
+def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether a new instruction starts without a joining word: "more drums less vocals"."""
+    following = next((found for found in lexemes[index + 1 :] if not is_filler(found)), None)
+    return (
+        any(item.has(*reading) for reading in _QUANTIFIERS)
+        and following is not None
+        and any(following.has(kind) for kind in ("target", "six"))
+        and any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
+        and bool(current)
+        and any(current[-1].has(kind) for kind in ("target", "six"))
+    )
+
+
+def stronger(first: str, second: str) -> str:
+    """Returns the joiner that separates more."""
+    order = ("", "with", "and", ",", "but", ":", ".")
+    return max(first, second, key=lambda name: order.index(name) if name in order else 0)
+
+
+def _joiner_kind(
+    item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]
+) -> str | None:
+    if item.mark:
+        return item.mark if item.mark in {",", ".", ":", "?"} else None
+    if item.has("and"):
+        return None if _joins_numbers(lexemes, index, current) else "and"
+    if item.has("but"):
+        return None if _is_exception(lexemes, index, current) else "but"
+    if item.has("with") and current:
+        return "with"
+    if item.has("also") and not current:
+        return None
+    if item.has("or") and any(found.has("remove") or found.has("not") for found in current):
+        return "and"  # "no reverb or compression"
+    if item.text == "plus" and current:
+        return "and"
+    return None
+
+
+def _joins_numbers(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether "and" stands between two ends: "between 200 and 2000 Hz"."""
+    following = lexemes[index + 1 : index + 2]
+    return (
+        any(item.has("bound", "between") for item in current)
+        and bool(current[-1].number)
+        and bool(following and following[0].number)
+    )
+
+
+def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether "but" means "except": "everything but the drums"."""
+    before = [item for item in current if not is_filler(item)]
+    if not (before and (before[-1].has("group") or before[-1].has("target", "mix"))):
+        return False
+    following = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)
+    if before[-1].has("group") and following is not None:
+        return following.has("not") or any(following.has(kind) for kind in NAMED_KINDS)
+    for item in lexemes[index + 1 :]:
+        if item.mark or item.has("and"):
+            break
+        if any(item.has(kind) for kind in ("not", *ACTION_KINDS, "set", "add")):
+            return item.has("not")
+    return True
+
+
+def _without_adjunct(piece: Clause) -> Clause:
+    """Drops what tells why or for whom: "so my student can hear it", "for tonight's party"."""
+    kept: list[Lexeme] = []
+    items = piece.lexemes
+    compared = False
+    opening = _opening_purpose(items)
+    for index, item in enumerate(items):
+        if index < opening:
+            continue
+        # "louder than the drums by 2 dB": what it is compared with is not changed.
+        compared = (compared or item.has("than")) and not (item.number or item.has("by"))
+        if compared:
+            continue
+        done = Clause(tuple(kept))
+        says = done.has_action or done.any_of(("give", "only"))
+        if item.has("reason") and kept and (says or done.has_named_target):
+            break
+        if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
+            break
+        if item.has("for") and _is_purpose(done, items[index + 1 :], says):
+            break
+        if item.has("question") and kept and says:
+            break
+        if item.text in {
+            "to make",
+            "to have",
+            "to get",
+            "to give",
+            "to hear",
+            "to do",
+            "to be",
+        } and (done.any_of(ACTION_KINDS)):
+            break
+        if item.has("to") and says and index + 1 < len(items) and items[index + 1].is_unknown:
+            break
+        kept.append(item)
+    return replace(piece, lexemes=tuple(kept))
+
+
+def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
+    """Returns where the request begins after "For tonight's gig I need …", 0 where it is first."""
+    start = next((i for i, item in enumerate(items) if not item.has("filler")), 0)
+    if not items or not items[start].has("for"):
+        return 0
+    for index in range(start + 1, len(items)):
+        item = items[index]
+        if any(item.has(kind) for kind in TARGET_KINDS):
+            return 0
+        if item.has("filler", "polite") or is_verb(item):
+            return index
+    return 0
+
+
+def _is_purpose(done: Clause, following: tuple[Lexeme, ...], says: bool) -> bool:
+    rest = Clause(following)
+    if not rest.any_of((*TARGET_KINDS, "file")) and not rest.any_of(("unsupported",)):
+        return says or done.has_named_target or not rest.has_action
+    if all(is_filler(item) or item.has("pronoun") for item in done.lexemes) and any(
+        item.text in {"it is", "is", "are", "was"} for item in done.lexemes
+    ):
+        return True
+    if (done.has_named_target or done.has("file")) and says:
+        return not (rest.has("unsupported") or rest.any_of(("up", "down", "mute", "reverb")))
+    return False
+
+
+def _without_reasons(pieces: list[Clause]) -> list[Clause]:
+    """Drops clauses that only give a reason, and what follows them without a command."""
+    kept: list[Clause] = []
+    in_reason = False
+    for found in pieces:
+        piece = found
+        first = next((item for item in piece.lexemes if not is_filler(item)), None)
+        if first is not None and first.has("reason"):
+            command = piece.without(lambda item: item.text == "so")
+            if first.text != "so" or not command.has_verb:
+                in_reason = True
+                continue
+            piece = command  # "…, so please mute the vocals"
+        if in_reason and piece.joiner in {"and", "with"} and not piece.has_verb:
+            continue
+        in_reason = False
+        kept.append(piece)
+    return kept
