@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--long-minutes", type=float, default=60.0, help="for the memory")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--output", type=Path, default=None, help="write the figures there too")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("--run", default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.run is not None:
@@ -71,6 +72,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
         runs["ours"]["snr_to_stock_plain_db"] = _by_stem(outputs["stock_plain"], outputs["ours"])
         result: Figures = {
             "machine": machine(),
+            "note": arguments.note,
             "song": song.name,
             "seconds": arguments.seconds,
             "runs": runs,
@@ -85,8 +87,8 @@ def measure(arguments: argparse.Namespace) -> Figures:
         }
         result["memory"] = {
             "what": "the engine with a small network of htdemucs' segment length",
-            "2_minutes_mib": _memory(arguments, 2.0),
-            f"{arguments.long_minutes:g}_minutes_mib": _memory(arguments, arguments.long_minutes),
+            "2_minutes": _memory(arguments, 2.0),
+            f"{arguments.long_minutes:g}_minutes": _memory(arguments, arguments.long_minutes),
         }
         return result
 
@@ -157,10 +159,9 @@ def _in_process(run: str, arguments: argparse.Namespace, **environment: str) -> 
     return figures
 
 
-def _memory(arguments: argparse.Namespace, minutes: float) -> float:
+def _memory(arguments: argparse.Namespace, minutes: float) -> Figures:
     long = argparse.Namespace(**{**vars(arguments), "seconds": 60 * minutes, "device": "cpu"})
-    peak: float = _in_process("engine_memory", long)["peak_mib"]
-    return peak
+    return _in_process("engine_memory", long)
 
 
 # The runs, each in its own process
@@ -318,7 +319,7 @@ def _run_engine_memory(arguments: argparse.Namespace) -> Figures:
     )
     torch.set_num_threads(2)
 
-    async def run(folder: str) -> None:
+    async def run(folder: str) -> float:
         from services.separator.service import SeparatorService
 
         models = Path(folder) / "models"
@@ -341,14 +342,17 @@ def _run_engine_memory(arguments: argparse.Namespace) -> Figures:
         )
         track = _put_long(settings, arguments.song / "mix.wav", arguments.seconds)
         async with SeparatorService(settings) as service:
-            from services.separator.events import SeparationRequest
+            from services.separator.events import Audio, SeparationRequest
 
-            async for _ in service.separator.separate(SeparationRequest(track, "", STEMS)):
-                pass
+            began, first = time.perf_counter(), 0.0
+            async for event in service.separator.separate(SeparationRequest(track, "", STEMS)):
+                if isinstance(event, Audio):
+                    first = first or time.perf_counter() - began
+        return first
 
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(folder))
-    return {"peak_mib": _peak_mib()}
+        first = asyncio.run(run(folder))
+    return {"peak_mib": _peak_mib(), "first_audio_seconds": round(first, 2)}
 
 
 def _put_long(settings: Any, song: Path, seconds: float) -> str:
