@@ -61,8 +61,10 @@ def loudness_direction(clause: Clause) -> int:
         if clause.text.startswith(("back", "turn back")) or clause.has("back"):
             return -1
         raise UnclearError("Up or down?")
-    if clause.has("volume") and clause.has("toomuch"):
+    if clause.has("toomuch"):
         return -1
+    if is_insufficient(clause) and not down:
+        return 1
     return 1 if up else -1 if down else 0
 
 

@@ -18,6 +18,7 @@ _LESS_FILES = {
     "guitarless": "guitar",
     "pianoless": "piano",
 }
+_ONE_PART_VERBS = ("isolat", "solo", "extract", "grab", "pick", "single", "pull", "lift", "alone")
 _WANTING = {"want", "need", "have"}
 
 
@@ -216,8 +217,9 @@ def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.pronoun in {"them", "both", "that", "one"} and turn.last_named:
         _hand_stems(turn, tuple(t for t in turn.last_named if t != MASTER))
         return True
+    one_part = any(item.text.startswith(_ONE_PART_VERBS) for item in clause.lexemes)
     if named.pronoun in {"them", "both"} or (
-        named.pronoun in {"that", "it"} and clause.any_of(("only",))
+        named.pronoun in {"that", "it"} and (one_part or clause.has("only"))
     ):
         known = tuple(t for t in turn.conversation.touched() if t != MASTER)
         if known:
@@ -227,6 +229,8 @@ def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if "nothing else" in clause.text or "in isolation" in clause.text:
         return False
+    if one_part:
+        raise UnclearError("Which part should I isolate?")
     _hand_stems(turn, turn.context.stems)
     return True
 
@@ -271,6 +275,8 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
             turn.outputs += [stem for stem in stems if stem not in turn.outputs]
             turn.name(stems)
         else:
+            if clause.has("only") and set(turn.stems) == set(turn.context.stems):
+                turn.stems.clear()  # "separate the stems and give me just the vocals"
             _hand_stems(turn, stems)
         return True
     return _read_rendered(turn, clause, named)

@@ -86,6 +86,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             if following is not None and following.has_action:
                 waiting.append(piece)
                 continue
+        if before is not None and _shares_number(before, piece):
+            result[-1] = _merged(before, piece)
+            continue
         if before is not None and (
             _completes_eq(before, piece)
             or _lists_bands(before, piece)
@@ -98,6 +101,21 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
     if waiting:
         result.append(_with_waiting(waiting[:-1], waiting[-1]))
     return result
+
+
+def _shares_number(before: Clause, piece: Clause) -> bool:
+    """Whether a number said last is for both: "boost vocals and drums by 2 dB"."""
+    said = [item for item in before.lexemes if not is_filler(item)]
+    return (
+        piece.joiner in {"and", ","}
+        and piece.has_named_target
+        and bool(piece.numbers())
+        and not (piece.has_action or piece.has_verb or piece.any_of(("volume", "half", "double")))
+        and before.any_of(("up", "down"))
+        and not before.numbers()
+        and bool(said)
+        and any(said[-1].has(kind) for kind in ("target", "six", "group"))
+    )
 
 
 def _completes_eq(before: Clause, piece: Clause) -> bool:
@@ -145,6 +163,8 @@ def _names_means(before: Clause, piece: Clause) -> bool:
 
 def _belongs_before(before: Clause | None, piece: Clause, following: Clause | None) -> bool:
     if before is None or piece.joiner in {".", ":"} or not before.has_said_something:
+        return False
+    if following is not None and following.joiner == ":":
         return False
     prefixed = next((item for item in piece.lexemes if not item.has("filler")), None)
     if prefixed is not None and (prefixed.has("in") or prefixed.has("to") or prefixed.has("of")):

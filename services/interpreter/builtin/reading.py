@@ -37,6 +37,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         turn.leaves = True
         if not clause.has("leave"):
             turn.name(named.targets)  # "don't mute the drums, just turn them down"
+        turn.named += [target for target in named.targets if target not in turn.named]
         return
     if _compares(clause):
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
@@ -130,7 +131,19 @@ def _is_plain_frequency(clause: Clause) -> bool:
 
 def _is_about_loudness(clause: Clause) -> bool:
     if clause.any_of(
-        ("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")
+        (
+            "up",
+            "down",
+            "volume",
+            "half",
+            "double",
+            "less",
+            "more",
+            "max",
+            "min",
+            "toomuch",
+            "enough",
+        )
     ):
         return True
     return bool(clause.numbers("db", "percent", "times")) or (
@@ -140,7 +153,10 @@ def _is_about_loudness(clause: Clause) -> bool:
 
 def _says_no_loudness(clause: Clause) -> bool:
     return (
-        not clause.any_of(("up", "down", "volume", "half", "double", "less", "more", "max", "min"))
+        not clause.any_of(
+            ("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")
+        )
+        and not amounts.is_insufficient(clause)
         and not clause.numbers()
     )
 

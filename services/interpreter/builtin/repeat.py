@@ -61,7 +61,7 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             sign = -1 if clause.has("less") else 1
             return _vary(turn, clause, replace(past, intent=moved), sign=sign, share=1.0)
         return False
-    if named.group or (named.targets and not clause.any_of(("toomuch",))):
+    if named.group or named.targets:
         return False
     if clause.any_of(("toomuch", "enough")):
         return _vary(

@@ -74,14 +74,30 @@ _QUANTIFIERS = (("more", "more"), ("less", "less"), ("up", "loud"), ("down", "qu
 def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
     """Whether a new instruction starts without a joining word: "more drums less vocals"."""
     following = next((found for found in lexemes[index + 1 :] if not is_filler(found)), None)
+    if not current or following is None:
+        return False
+    if (item.has("mute") or item.has("unmute")) and _ends_with_name(current):
+        # "mute vocals unmute drums"
+        return _is_name(following) and Clause(tuple(current)).has_action
+    quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
+    if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
+        return quantified and _ends_with_name(current)
+    # "treble up bass down"
+    directed = ("up", "down", "mute")
     return (
-        any(item.has(*reading) for reading in _QUANTIFIERS)
-        and following is not None
-        and any(following.has(kind) for kind in ("target", "six"))
-        and any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
-        and bool(current)
-        and any(current[-1].has(kind) for kind in ("target", "six"))
+        _is_name(item)
+        and any(following.has(kind) for kind in directed)
+        and any(current[-1].has(kind) for kind in directed)
+        and any(_is_name(found) for found in current)
     )
+
+
+def _is_name(item: Lexeme) -> bool:
+    return any(item.has(kind) for kind in ("target", "six", "region"))
+
+
+def _ends_with_name(current: list[Lexeme]) -> bool:
+    return _is_name(current[-1])
 
 
 def stronger(first: str, second: str) -> str:
