@@ -53,6 +53,8 @@ def named_in(clause: Clause, stems: tuple[str, ...], skip: frozenset[int] = froz
             continue
         if _starts_exception(clause, index):
             negated = True
+        elif item.text == "all" and _precedes_name(clause, index):
+            continue  # "all the drums"
         elif item.has("group"):
             group = group or item.value("group")
         elif item.has("pronoun") and not pronoun and not negated:
@@ -123,6 +125,11 @@ def _starts_exception(clause: Clause, index: int) -> bool:
         before = [entry for entry in clause.lexemes[:index] if not is_filler(entry)]
         return bool(following and before and _is_name(following[0])) and item.text != "minus"
     return False
+
+
+def _precedes_name(clause: Clause, index: int) -> bool:
+    following = next((i for i in clause.lexemes[index + 1 :] if not i.has("filler")), None)
+    return following is not None and (following.has("target") or following.has("six"))
 
 
 def _is_name(item: Lexeme) -> bool:

@@ -27,12 +27,24 @@ def _without_fillers(pieces: list[Clause]) -> list[Clause]:
     kept: list[Clause] = []
     pause = ""
     for piece in pieces:
-        if all(item.mark or item.has("filler") or item.has("greeting") for item in piece.lexemes):
+        says_nothing = all(
+            item.mark or item.has("filler") or item.has("greeting") for item in piece.lexemes
+        )
+        if says_nothing or _is_praise(piece):
             pause = stronger(pause, piece.joiner)
             continue
         kept.append(replace(piece, joiner=stronger(pause, piece.joiner)) if pause else piece)
         pause = ""
     return kept
+
+
+def _is_praise(piece: Clause) -> bool:
+    """Whether a piece only praises: "the drums are great"."""
+    return piece.has("greeting", "praise") and not (
+        piece.has_action
+        or piece.numbers()
+        or piece.any_of(("give", "only", "add", "set", "accept"))
+    )
 
 
 def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
@@ -167,6 +179,10 @@ def _without_adjunct(piece: Clause) -> Clause:
             continue
         done = Clause(tuple(kept))
         says = done.has_action or done.any_of(("give", "only"))
+        following = items[index + 1 : index + 2]
+        if item.text == "so" and not says and following and _commands(following[0]):
+            kept.clear()  # "I have a cold so pitch the song down"
+            continue
         if item.has("reason") and kept and (says or done.has_named_target):
             break
         if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
@@ -189,6 +205,10 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _commands(item: Lexeme) -> bool:
+    return is_verb(item) or any(item.has(kind) for kind in ("pitch", "pan", "compression"))
 
 
 def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
