@@ -85,10 +85,6 @@ class Conversation:
         """The turn right before this one, whatever it was."""
         return self._context.history[-1] if self._context.history else None
 
-    def latest(self) -> Past | None:
-        """Returns the last turn whose effect still stands."""
-        return next(self.past(), None)
-
     def latest_change(self) -> Past | None:
         """Returns the last turn that changed the mix or handed out audio."""
         return next((p for p in self.past() if p.exchange.kind in {"remix", "separation"}), None)

@@ -89,11 +89,11 @@ def _is_back_to_original(clause: Clause, named: Named) -> bool:
     return (
         not about
         and (named.is_empty or named.group == "all" or named.targets == (MASTER,))
-        and not (turn_pronoun(named))
+        and not (_refers_to_parts(named))
     )
 
 
-def turn_pronoun(named: Named) -> bool:
+def _refers_to_parts(named: Named) -> bool:
     """Whether a pronoun says what goes back."""
     return named.pronoun in {"them", "both"}
 

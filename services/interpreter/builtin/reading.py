@@ -291,16 +291,7 @@ def _read_back(turn: Turn, clause: Clause, named: Named) -> None:
         targets = named.targets
         if not targets or named.instruments:
             raise UnclearError("What should I bring back?")
-        if turn.conversation.latest_change() is not None and _was_left_out(turn, targets):
-            turn.renders_mix = True
-            turn.name(targets)
-            return
         raise UnclearError(f"The {' and '.join(targets)} are not muted. Louder, perhaps?")
-
-
-def _was_left_out(turn: Turn, targets: tuple[str, ...]) -> bool:
-    del turn, targets
-    return False
 
 
 def _read_neutral(turn: Turn, clause: Clause, named: Named) -> None:

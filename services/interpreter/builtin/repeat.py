@@ -223,12 +223,12 @@ def _is_also(clause: Clause, named: Named) -> bool:
     opener = bool(starts) and starts[0].text in {"how about", "what about", "now"}
     return (
         bool(named.targets)
-        and (also or opener or (clause.joiner == "and" and turn_start(clause)))
+        and (also or opener or (clause.joiner == "and" and _opens_prompt(clause)))
         and not clause.any_of(("give", "only", "add"))
     )
 
 
-def turn_start(clause: Clause) -> bool:
+def _opens_prompt(clause: Clause) -> bool:
     """Whether this clause opens the prompt: "and the drums"."""
     return clause.previous is None
 
@@ -323,7 +323,7 @@ def _vary(turn: Turn, clause: Clause, past: Past, *, sign: int, share: float) ->
     factor = amounts.factor(clause)
     varied: list[Edit] = []
     for edit in past.edits:
-        change = _step(turn, edit, sign, factor, share)
+        change = _step(edit, sign, factor, share)
         if change is not None:
             varied.append(change)
     if not varied:
@@ -336,8 +336,7 @@ def _vary(turn: Turn, clause: Clause, past: Past, *, sign: int, share: float) ->
     return True
 
 
-def _step(turn: Turn, edit: Edit, sign: int, factor: float, share: float) -> Edit | None:
-    del turn
+def _step(edit: Edit, sign: int, factor: float, share: float) -> Edit | None:
     direction = direction_of(edit.change) or 1
     match edit.change:
         case Adjustment():

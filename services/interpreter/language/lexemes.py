@@ -89,8 +89,6 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         return number[0], _number_lexeme(words, index, number[0], number[1])
     if not length:
         return 1, Lexeme(token.text)
-    if readings[0][0] == "unit" and len(readings) == 1:
-        return length, Lexeme(" ".join(words[index : index + length]), readings)
     return length, Lexeme(" ".join(words[index : index + length]), readings)
 
 

@@ -108,11 +108,9 @@ def tokens_of(text: str) -> list[Token]:
     text = _LESS.sub(r"\1less", text)
     text = _SHARP_NOTE.sub(r"\1 sharp", text)
     tokens: list[Token] = []
-    previous_end, previous_number = -1, False
     for match in _PATTERN.finditer(text):
-        found = _tokens_of_match(match, text, previous_number and match.start() == previous_end)
-        previous_end, previous_number = match.end(), bool(match["digits"])
-        if tokens and match["mark"] and set(match["mark"].strip()) <= {"-"} and previous_end >= 0:
+        found = _tokens_of_match(match, text)
+        if tokens and match["mark"] and set(match["mark"].strip()) <= {"-"}:
             # "200-400" is a range; "200 - 400" and "vocals - louder" have a dash.
             follows = text[match.end() : match.end() + 1]
             if tokens[-1].kind == "number" and follows.isdigit():
@@ -122,8 +120,7 @@ def tokens_of(text: str) -> list[Token]:
     return _with_ranges(tokens)
 
 
-def _tokens_of_match(match: re.Match[str], text: str, glued: bool) -> list[Token]:
-    del glued
+def _tokens_of_match(match: re.Match[str], text: str) -> list[Token]:
     if match["time"]:
         return [Token("word", "timestamp")]
     if match["digits"]:
