@@ -17,7 +17,7 @@ from services.runtime.server import Server
 async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
     backends = open_backends(settings)
-    blobs = open_blob_store(settings.blob_store)
+    blobs = open_blob_store(settings.blob_store, settings)
     turns = Turns(backends, blobs, settings)
     api = GatewayApi(settings, backends, blobs, turns)
     server = Server(

@@ -24,7 +24,7 @@ async def main() -> None:
     configure_logs("remixer", settings.log_level, settings.log_format)
     async with connect(settings.separator_address) as separator:
         renderer = Renderer(
-            open_blob_store(settings.blob_store),
+            open_blob_store(settings.blob_store, settings),
             Separator(separator),
             settings.max_renders,
             settings.chain_threads or len(os.sched_getaffinity(0)),

@@ -3,9 +3,9 @@
 Nothing is ever changed once it was handed out, so that the bytes can be sent while the file is
 being made. The same samples give the same bytes, whatever the blocks they come in.
 
-Floats become integers by rounding x · 2^(bits−1) to the nearest (half to even); what an integer
-cannot hold is clipped and counted. So is what is no number: NaN becomes silence, infinity full
-scale.
+Floats become integers by rounding x · 2^(bits−1), with dither where the integers cannot hold them
+as they are; what is too high for an integer is clipped and counted. So is what is no number: NaN
+becomes silence, infinity full scale.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from services.runtime import av_encoder
 from services.runtime.audio_formats import Encoding, FileFormat
 from services.runtime.audio_reader import Samples
 from services.runtime.av_encoder import AvEncoder, FlacEncoder
+from services.runtime.dither import Dither
 from services.runtime.mp3_encoder import Mp3Encoder
 from services.runtime.wav_encoder import WavEncoder
 
@@ -68,6 +69,7 @@ class AudioWriter:
         channels: 1 or 2.
         frames: Samples per channel that will be written, all in all.
         tags: Tags of the original; those of `CARRIED_TAGS` are carried over.
+        dither_seed: Where the noise of the dither begins.
 
     Raises:
         UnsupportedFormatError: the encoding cannot hold this rate or number of channels.
@@ -85,8 +87,10 @@ class AudioWriter:
         channels: int,
         frames: int,
         tags: Mapping[str, str] | None = None,
+        dither_seed: int = 0,
     ) -> None:
         self._bits = file_format.integer_bits
+        self._dither = Dither(self._bits, dither_seed) if self._bits else None
         self._frames_left = frames
         self._encoder = _encoder(
             file_format, sample_rate_hz, channels, frames, _carried(tags or {})
@@ -112,9 +116,9 @@ class AudioWriter:
             self.clipped_samples += int(block.size - np.count_nonzero(finite))
             block = np.nan_to_num(block, nan=0.0, posinf=1.0, neginf=-1.0)
         self.peak = max(self.peak, float(np.abs(block).max()))
-        if self._bits is None:
+        if self._bits is None or self._dither is None:
             return self._take_pending() + self._encoder.encode(block)
-        integers, clipped = quantise(block, self._bits)
+        integers, clipped = clip(self._dither.round(block), self._bits)
         self.clipped_samples += clipped
         return self._take_pending() + self._encoder.encode(integers)
 
@@ -150,16 +154,14 @@ class AudioWriter:
         return pending
 
 
-def quantise(block: Samples, bits: int) -> tuple[npt.NDArray[np.int32], int]:
-    """Returns `block` as integers of `bits` bits (at most 24), and how many samples were clipped.
+def clip(rounded: npt.NDArray[np.float32], bits: int) -> tuple[npt.NDArray[np.int32], int]:
+    """Returns integers of `bits` bits (at most 24), and how many of them were clipped.
 
-    >>> quantise(np.array([[0.5, -1.0, 1.0]], np.float32), 16)
+    >>> clip(np.array([[16384.0, -32768.0, 32768.0]], np.float32), 16)
     (array([[ 16384, -32768,  32767]], dtype=int32), 1)
     """
-    # Exact in float32: a multiplication by a power of two, and integers of up to 24 bits.
     highest = np.float32(2 ** (bits - 1) - 1)
     lowest = np.float32(-(2 ** (bits - 1)))
-    rounded = np.rint(block * np.float32(2 ** (bits - 1)))
     clipped = int(np.count_nonzero(rounded > highest) + np.count_nonzero(rounded < lowest))
     return np.clip(rounded, lowest, highest).astype(np.int32), clipped
 

@@ -53,6 +53,28 @@ class BlobNotFoundError(MixdownError):
     reason = "BLOB_NOT_FOUND"
 
 
+class BlobDamagedError(MixdownError):
+    """A file in the blob store is not what its name says."""
+
+    code = grpc.StatusCode.DATA_LOSS
+    reason = "BLOB_DAMAGED"
+
+
+class BlobStoreUnavailableError(MixdownError):
+    """The blob store cannot be reached, or did not do what it was asked."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "BLOB_STORE_UNAVAILABLE"
+
+    def __init__(
+        self,
+        message: str = "The store of files cannot be reached now. Please try again.",
+        *,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata, retry_after_seconds=1.0)
+
+
 class UndecodableAudioError(MixdownError):
     """There is no audio in the bytes, or it is damaged."""
 

@@ -165,6 +165,9 @@ def id3_tag(tags: Mapping[str, str]) -> bytes:
         if name in tags:
             text = b"\x03" + tags[name].encode()
             body += frame + _syncsafe(len(text)) + b"\0\0" + text
+    if "comment" in tags:  # language and an empty description come before the text
+        text = b"\x03eng\0" + tags["comment"].encode()
+        body += b"COMM" + _syncsafe(len(text)) + b"\0\0" + text
     return b"ID3\x04\0\0" + _syncsafe(len(body)) + body if body else b""
 
 

@@ -36,10 +36,37 @@ class Settings(BaseSettings):
     )
 
 
-class BlobSettings(Settings):
+class S3Settings(BaseSettings):
+    """How to speak to S3. Credentials come as AWS's own tools find them (AWS_ACCESS_KEY_ID, …)."""
+
+    model_config = SettingsConfigDict(env_prefix="MIXDOWN_", frozen=True, extra="ignore")
+
+    s3_endpoint: str = Field(
+        default="",
+        description="URL of a server that speaks S3 (SeaweedFS, MinIO). Empty means AWS.",
+    )
+    s3_region: str = Field(
+        default="", description="Region of the bucket. Empty means what `AWS_REGION` says."
+    )
+    s3_virtual_hosts: bool = Field(
+        default=False, description="Whether an own endpoint takes the bucket as a host name."
+    )
+    s3_encryption: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = Field(
+        default="", description="Encryption at rest by the server. Empty: the bucket's default."
+    )
+    s3_kms_key: str = Field(default="", description="Key for encryption by aws:kms.")
+    s3_timeout_seconds: float = Field(
+        default=60.0, gt=0, description="How long one request to S3 may take."
+    )
+    s3_retry_seconds: float = Field(
+        default=60.0, ge=0, description="How long a request that failed is made again."
+    )
+
+
+class BlobSettings(Settings, S3Settings):
     """Settings of a service that reads or writes blobs."""
 
     blob_store: str = Field(
         default_factory=lambda: str(default_data_folder() / "blobs"),
-        description="Where blobs lie: a folder.",
+        description="Where blobs lie: a folder, or s3://BUCKET/PREFIX.",
     )

@@ -60,7 +60,7 @@ class SeparatorService:
         self._settings = settings
         registry = Registry(settings.model_folder)
         registry.find(settings.default_model)
-        blobs = open_blob_store(settings.blob_store)
+        blobs = open_blob_store(settings.blob_store, settings)
         stems = StemStore(blobs)
         self.engines = Engines(
             registry,

@@ -26,7 +26,7 @@ from services.remixer.stems import Separator
 from services.runtime.audio_formats import Encoding, file_format
 from services.runtime.audio_reader import AudioReader, Samples
 from services.runtime.audio_writer import AudioWriter
-from services.runtime.blob_folder import FolderBlobStore
+from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.blobs import Blob
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError, status_of

@@ -9,11 +9,11 @@ import numpy as np
 
 from mixdown.mix import EqBand, Mix, Output, TargetSettings
 from services.remixer import plan
-from services.remixer.original import read_properties
+from services.remixer.original import read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import RenderRequest
 from services.runtime.audio_formats import Encoding
-from services.runtime.blob_folder import FolderBlobStore
+from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.wav_encoder import WavEncoder
 
 from .conftest import noise
@@ -40,11 +40,11 @@ def peak_bytes(folder: Path, seconds: int) -> int:
             writer.write(encoder.encode(block))
         track = writer.commit()
     request = RenderRequest(track, MIX, (Output("mix"),), Encoding.FLAC24)
-    properties = read_properties(store, track.sha256)
-    planned = [plan.plan_output(request, MIX, Output("mix"), properties, "four")]
+    measured = read_measured(store, track.sha256)
+    planned = [plan.plan_output(request, MIX, Output("mix"), measured.properties, "four")]
     stem = noise(CHUNK_FRAMES)
     tracemalloc.start()
-    pipeline = Pipeline(store, track, properties, MIX, planned, ["drums", "vocals"], {})
+    pipeline = Pipeline(store, track, measured, MIX, planned, ["drums", "vocals"], {})
     pipeline.expect_stems(44_100, 2)
     for _ in range(0, seconds * 44_100, CHUNK_FRAMES):
         for name in ("drums", "vocals"):

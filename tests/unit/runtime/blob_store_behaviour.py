@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -101,6 +103,31 @@ class BlobStoreBehaviour:
             store.open(blob.sha256)
         assert caught.value.metadata == {"sha256": blob.sha256}
 
+    def test_all_blobs_are_listed_with_when_they_were_written(self, store: BlobStore) -> None:
+        before = datetime.now(UTC) - timedelta(seconds=2)
+        blobs = {write(store, b"one"), write(store, b"two")}
+        listed = list(store.list_blobs())
+        assert {entry.blob for entry in listed} == blobs
+        assert all(
+            before < entry.write_time < datetime.now(UTC) + timedelta(seconds=2) for entry in listed
+        )
+
+    def test_a_large_blob_is_kept_and_found_whole(self, store: BlobStore) -> None:
+        piece = bytes(range(256)) * 4096
+        blob = write(store, *[piece] * 20)
+        assert blob == Blob(sha256(piece * 20), 20 << 20)
+        with store.open(blob.sha256) as file:
+            assert file.read() == piece * 20
+            file.seek(-3, io.SEEK_END)
+            assert file.read(10) == piece[-3:]
+            assert file.read(10) == b""
+
+    def test_what_was_dropped_of_a_large_blob_leaves_nothing(self, store: BlobStore) -> None:
+        with store.create() as writer:
+            for _ in range(20):
+                writer.write(bytes(1 << 20))
+        assert list(store.list_blobs()) == []
+
     @pytest.mark.parametrize(
         "name",
         ["", "x", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 65, "a" * 64 + "\n", "a/" * 32],
@@ -127,6 +154,13 @@ class BlobStoreBehaviour:
         store.delete_record(key)
         store.delete_record(key)
         assert store.read_record(key) is None
+
+    def test_records_are_listed_by_folder(self, store: BlobStore) -> None:
+        for key in ("stems/a/1", "stems/a/2", "stems/ab/3", "levels/a/1"):
+            store.write_record(key, b"{}")
+        assert sorted(store.list_records("stems/a")) == ["stems/a/1", "stems/a/2"]
+        assert len(list(store.list_records("stems"))) == 3
+        assert list(store.list_records("none")) == []
 
     def test_a_record_is_never_read_half_written(self, open_store: OpenStore) -> None:
         documents = {bytes([letter]) * 200_000 for letter in b"ab"}

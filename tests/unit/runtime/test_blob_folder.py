@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.blob_folder import FolderBlobStore
 from services.runtime.blobs import open_blob_store
+from services.runtime.blobs.folder import FolderBlobStore
+from services.runtime.errors import BlobDamagedError
 from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore, write
 
 
@@ -45,3 +46,22 @@ def test_what_a_crash_left_is_removed_a_day_later_and_nothing_else(tmp_path: Pat
     store = FolderBlobStore(tmp_path)
     assert [path.name for path in partial.iterdir()] == ["young"]
     assert store.find(blob.sha256) == blob
+
+
+def test_damage_is_noticed_by_whoever_reads_all_of_it(tmp_path: Path) -> None:
+    store = FolderBlobStore(tmp_path)
+    blob = write(store, bytes(200_000))
+    path = tmp_path / "blobs" / blob.sha256[:2] / blob.sha256
+    for damaged in (bytes(199_999) + b"x", bytes(199_999)):
+        path.write_bytes(damaged)
+        with store.open(blob.sha256) as file, pytest.raises(BlobDamagedError):
+            file.read()
+    with store.open(blob.sha256) as file:
+        file.seek(100_000)
+        assert file.read(5) == bytes(5)
+
+
+def test_a_location_is_a_folder_or_s3(tmp_path: Path) -> None:
+    for location in ("gs://bucket", "s3://", "s3:///prefix"):
+        with pytest.raises(ValueError, match="a blob store is a folder or s3"):
+            open_blob_store(location)

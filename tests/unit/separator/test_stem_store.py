@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.runtime.blob_folder import FolderBlobStore
+from services.runtime.blobs.folder import FolderBlobStore
 from services.separator.level_store import LevelStore
 from services.separator.spool import Spool
 from services.separator.stem_store import Recipe, StemStore, StoredStem, interleave

@@ -10,19 +10,19 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import IO, BinaryIO, Self
 
-from services.runtime.blobs import Blob
+from services.runtime.blobs.naming import blob_missing, blob_path, check_key
+from services.runtime.blobs.port import Blob, ListedBlob
+from services.runtime.blobs.verified import verified
 from services.runtime.errors import BlobNotFoundError
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_KEY = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
 _READ_BYTES = 1 << 20
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -44,11 +44,10 @@ class FolderBlobStore:
     def open(self, sha256: str) -> BinaryIO:
         """Opens a blob for reading and seeking. Raises BlobNotFoundError."""
         try:
-            return self._path(sha256).open("rb")
+            file = self._path(sha256).open("rb", buffering=0)
         except FileNotFoundError:
-            raise BlobNotFoundError(
-                f"There is no file {sha256} in the store.", metadata={"sha256": sha256}
-            ) from None
+            raise blob_missing(sha256) from None
+        return verified(file, sha256, os.fstat(file.fileno()).st_size)
 
     def find(self, sha256: str) -> Blob | None:
         """Returns the blob where it exists."""
@@ -60,6 +59,20 @@ class FolderBlobStore:
     def delete(self, sha256: str) -> None:
         """Deletes a blob; deleting what is not there does nothing."""
         self._path(sha256).unlink(missing_ok=True)
+
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yields all blobs."""
+        for path in (self._folder / "blobs").glob("*/*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue  # deleted meanwhile
+            time = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield ListedBlob(Blob(path.name, status.st_size), time)
+
+    def presign(self, sha256: str, lifetime: timedelta) -> str | None:
+        """Returns None: nobody serves the folder."""
+        return None
 
     def write_record(self, key: str, document: bytes) -> None:
         """Stores a record, replacing an older one."""
@@ -80,6 +93,12 @@ class FolderBlobStore:
     def delete_record(self, key: str) -> None:
         """Deletes a record; deleting what is not there does nothing."""
         self._keyed("records", key, ".json").unlink(missing_ok=True)
+
+    def list_records(self, folder: str) -> Iterator[str]:
+        """Yields the keys of the records below `folder`."""
+        records = self._folder / "records"
+        for path in (records / check_key(folder)).rglob("*.json"):
+            yield str(path.relative_to(records)).removesuffix(".json")
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:
         """Appends to the parts under `key` where `offset_bytes` is the committed size."""
@@ -114,14 +133,10 @@ class FolderBlobStore:
         self._keyed("parts", key).unlink(missing_ok=True)
 
     def _path(self, sha256: str) -> Path:
-        if not _SHA256.fullmatch(sha256):  # also keeps paths out: a name comes from a message
-            raise BlobNotFoundError("That is not the SHA-256 of a file.")
-        return self._folder / "blobs" / sha256[:2] / sha256
+        return self._folder / blob_path(sha256)
 
     def _keyed(self, room: str, key: str, suffix: str = "") -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"not a key: {key!r}")
-        return self._folder / room / f"{key}{suffix}"
+        return self._folder / room / f"{check_key(key)}{suffix}"
 
     def _remove_abandoned(self) -> None:
         limit = time.time() - _ABANDONED_SECONDS

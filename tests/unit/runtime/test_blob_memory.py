@@ -1,0 +1,15 @@
+"""The blob store in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.runtime.blobs.memory import MemoryBlobStore
+from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore
+
+
+class TestMemoryBlobStore(BlobStoreBehaviour):
+    @pytest.fixture
+    def open_store(self) -> OpenStore:
+        store = MemoryBlobStore()
+        return lambda: store
