@@ -249,6 +249,9 @@ class TurnWork:
                     clipped_samples=finished.clipped_samples,
                 ),
                 peak=finished.peak,
+                loudness=finished.loudness,
+                original_loudness=finished.original_loudness,
+                limited_db=finished.limited_db,
             )
         )
         await self._playback.show(event)

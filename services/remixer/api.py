@@ -21,6 +21,7 @@ from services.remixer.events import (
     Progress,
     RenderFinished,
 )
+from services.remixer.loudness import Loudness
 from services.remixer.plan import RenderRequest
 from services.remixer.render import Renderer
 from services.runtime.audio_formats import Encoding
@@ -147,12 +148,21 @@ def event_to_message(event: Event) -> remixer_pb2.RenderResponse:
                     clipped_samples=event.clipped_samples,
                     peak=event.peak,
                     cached=event.cached,
+                    loudness=_loudness_to_message(event.loudness),
+                    original_loudness=_loudness_to_message(event.original_loudness),
+                    limited_db=event.limited_db,
                 )
             )
         case RenderFinished():
             return remixer_pb2.RenderResponse(
                 finished=remixer_pb2.RenderFinished(seconds=event.seconds, notes=event.notes)
             )
+
+
+def _loudness_to_message(loudness: Loudness) -> audio_pb2.Loudness:
+    return audio_pb2.Loudness(
+        integrated_lufs=loudness.integrated_lufs, true_peak_dbtp=loudness.true_peak_dbtp
+    )
 
 
 def _started_to_message(event: OutputStarted) -> remixer_pb2.OutputStarted:

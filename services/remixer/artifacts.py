@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 
-from services.remixer.events import OutputAudio
+from services.remixer.events import OutputAudio, OutputFinished
+from services.remixer.loudness import Loudness, LoudnessMeter
 from services.remixer.plan import PlannedOutput
+from services.remixer.provenance import tagged
 from services.remixer.resample import Resampler
 from services.runtime.audio_reader import Samples
 from services.runtime.audio_writer import AudioWriter
@@ -26,6 +29,8 @@ class Artifact:
         size_bytes: Its size.
         clipped_samples: Samples that its format could not hold.
         peak: Highest absolute sample before encoding.
+        loudness: How loud it is, before encoding.
+        limited_db: By how much its highest peak was lowered to hold the ceiling.
         notes: What had to be changed on the way, for people.
     """
 
@@ -33,12 +38,27 @@ class Artifact:
     size_bytes: int
     clipped_samples: int
     peak: float
+    loudness: Loudness
+    limited_db: float
     notes: tuple[str, ...]
 
     @property
     def blob(self) -> Blob:
         """The file in the blob store."""
         return Blob(self.sha256, self.size_bytes)
+
+    def finished(self, name: str, original_loudness: Loudness, *, cached: bool) -> OutputFinished:
+        """Returns the event that tells of this file."""
+        return OutputFinished(
+            name,
+            self.blob,
+            self.clipped_samples,
+            self.peak,
+            self.loudness,
+            original_loudness,
+            self.limited_db,
+            cached,
+        )
 
 
 def find_artifact(store: BlobStore, key: str) -> Artifact | None:
@@ -47,7 +67,13 @@ def find_artifact(store: BlobStore, key: str) -> Artifact | None:
     if document is None:
         return None
     values = json.loads(document)
-    artifact = Artifact(**{**values, "notes": tuple(values["notes"])})
+    artifact = Artifact(
+        **{
+            **values,
+            "loudness": Loudness(**values["loudness"]),
+            "notes": tuple(values["notes"]),
+        }
+    )
     return artifact if store.find(artifact.sha256) == artifact.blob else None
 
 
@@ -91,12 +117,14 @@ class ArtifactWriter:
         self._resampler = Resampler(
             original_rate_hz, planned.sample_rate_hz, planned.channels, planned.file_frames
         )
+        self._meter = LoudnessMeter(original_rate_hz, planned.channels)
         self._writer = AudioWriter(
             planned.file_format,
             planned.sample_rate_hz,
             planned.channels,
             planned.file_frames,
-            tags,
+            tagged(tags, planned.done),
+            dither_seed=zlib.crc32(planned.output.name.encode()),
         )
         self._blob_writer = store.create()
 
@@ -107,17 +135,24 @@ class ArtifactWriter:
 
     def write(self, block: Samples) -> list[OutputAudio]:
         """Encodes a block and returns the bytes that are ready."""
+        self._meter.add(block)
         return self._keep(self._writer.write(self._resampler.process(block)))
 
     def finish(self) -> list[OutputAudio]:
         """Encodes what is left and returns the last bytes."""
         return self._keep(self._writer.write(self._resampler.finish()) + self._writer.finish())
 
-    def commit(self, notes: tuple[str, ...]) -> Artifact:
+    def commit(self, limited_db: float, notes: tuple[str, ...]) -> Artifact:
         """Makes the file and its record visible."""
         blob = self._blob_writer.commit()
         artifact = Artifact(
-            blob.sha256, blob.size_bytes, self._writer.clipped_samples, self._writer.peak, notes
+            blob.sha256,
+            blob.size_bytes,
+            self._writer.clipped_samples,
+            self._writer.peak,
+            self._meter.result(),
+            limited_db,
+            notes,
         )
         document = json.dumps(asdict(artifact), sort_keys=True)
         self._store.write_record(self._planned.key, document.encode())

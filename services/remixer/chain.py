@@ -15,11 +15,7 @@ import numpy as np
 
 from mixdown.mix import MASTER, TargetSettings
 from services.remixer.effects import reverb
-from services.remixer.effects.compression import (
-    MASTER_REFERENCE_DBFS,
-    STEM_REFERENCE_DBFS,
-    Compression,
-)
+from services.remixer.effects.compression import STEM_OFFSET_LU, TYPICAL_LUFS, Compression
 from services.remixer.effects.equaliser import Equaliser
 from services.remixer.effects.filters import Filters
 from services.remixer.effects.gain import Gain, Mute
@@ -30,6 +26,7 @@ from services.remixer.effects.reverb import Reverb
 from services.runtime.audio_reader import Samples
 
 _VOCALS = "vocals"
+_LOW_NOTES = {MASTER, "bass"}
 
 
 class Chain:
@@ -70,24 +67,43 @@ def tail_frames(settings: TargetSettings, sample_rate_hz: int) -> int:
     return 0 if settings.muted else reverb.tail_frames(settings.reverb, sample_rate_hz)
 
 
-def build_chain(target: str, settings: TargetSettings, sample_rate_hz: int, channels: int) -> Chain:
-    """Returns the chain for `settings`, with only the effects that are not neutral."""
+def build_chain(
+    target: str,
+    settings: TargetSettings,
+    sample_rate_hz: int,
+    channels: int,
+    track_lufs: float = TYPICAL_LUFS,
+) -> Chain:
+    """Returns the chain for `settings`, with only the effects that are not neutral.
+
+    Args:
+        target: A stem's name or `MASTER`.
+        settings: Its settings.
+        sample_rate_hz: Sampling rate.
+        channels: 1 or 2.
+        track_lufs: Integrated loudness of the original, which compression is relative to.
+    """
     if settings.muted:
         return Chain([Mute(channels)], channels)
     processors: list[Processor] = []
     if settings.pitch_semitones:
-        formants = target == _VOCALS
         processors.append(
-            Pitch(settings.pitch_semitones, sample_rate_hz, channels, keeps_formants=formants)
+            Pitch(
+                settings.pitch_semitones,
+                sample_rate_hz,
+                channels,
+                keeps_formants=target == _VOCALS,
+                has_low_notes=target in _LOW_NOTES,
+            )
         )
     if settings.filters:
         processors.append(Filters(settings.filters, sample_rate_hz, channels))
     if settings.eq:
         processors.append(Equaliser(settings.eq, sample_rate_hz, channels))
     if settings.compression != "none":
-        reference_dbfs = MASTER_REFERENCE_DBFS if target == MASTER else STEM_REFERENCE_DBFS
+        reference_lufs = track_lufs + (0.0 if target == MASTER else STEM_OFFSET_LU)
         processors.append(
-            Compression(settings.compression, sample_rate_hz, channels, reference_dbfs)
+            Compression(settings.compression, sample_rate_hz, channels, reference_lufs)
         )
     if settings.gain_db:
         processors.append(Gain(settings.gain_db, channels))

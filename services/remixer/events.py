@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from services.remixer.loudness import Loudness
 from services.remixer.plan import PlannedOutput
 from services.runtime.blobs import Blob
 
@@ -40,12 +41,26 @@ class OutputAudio:
 
 @dataclass(frozen=True)
 class OutputFinished:
-    """An output is complete, and in the store."""
+    """An output is complete, and in the store.
+
+    Args:
+        name: The output.
+        blob: The file.
+        clipped_samples: Samples that its format could not hold.
+        peak: Highest absolute sample before encoding.
+        loudness: How loud it is, before encoding.
+        original_loudness: How loud the original is.
+        limited_db: By how much its highest peak was lowered to hold the ceiling.
+        cached: Whether it was made before.
+    """
 
     name: str
     blob: Blob
     clipped_samples: int
     peak: float
+    loudness: Loudness
+    original_loudness: Loudness
+    limited_db: float
     cached: bool
 
 

@@ -1,11 +1,12 @@
 """The graph of a render: original and stems in, outputs out, all as streams.
 
-    original ─┬──────────────────────────────▶ Σ ─▶ master chain ─▶ mix
+    original ─┬──────────────────────────────▶ Σ ─▶ master chain ─▶ limiter ─▶ mix
     stem ─────┼─▶ chain ─▶ (processed − stem) ─┘
               └─▶ processed: an output "stem"; original − Σ stems: an output "without"
 
 Streams are aligned: every chain gives what it got, in time, later. Each sum waits for the latest of
-its terms, and goes on until the longest one ends (reverbs have tails).
+its terms, and goes on until the longest one ends (reverbs have tails). The limiter's ceiling is
+−1 dBTP, or the original's own true peak where that is higher; an untouched mix has none.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ import numpy as np
 
 from mixdown.mix import MASTER, Mix, Output
 from services.remixer.chain import Chain, build_chain
+from services.remixer.effects.compression import TYPICAL_LUFS
+from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import empty, silence
 from services.remixer.frame_queue import FrameQueue
+from services.remixer.loudness import Loudness
 from services.remixer.plan import edited_stems
 from services.runtime.audio_reader import Samples
 
 _ORIGINAL = ""
 """Name of the original among the stems; no stem has it."""
+
+CEILING_DBTP = -1.0
+"""The true peak that a mix may reach where its original lies below (EBU R 128, for delivery)."""
 
 
 class Sum:
@@ -77,6 +84,7 @@ class Graph:
         outputs: What to render.
         sample_rate_hz: Rate of the original and of the stems.
         channels: Their channels.
+        loudness: How loud the original is.
         pool: Threads in which the chains of several stems work side by side. Each chain has its
             own state, so that their number changes no bit.
     """
@@ -87,21 +95,28 @@ class Graph:
         outputs: Iterable[Output],
         sample_rate_hz: int,
         channels: int,
+        loudness: Loudness,
         pool: Executor | None = None,
     ) -> None:
         self._channels = channels
+        track_lufs = loudness.integrated_lufs
+        if track_lufs is None:
+            track_lufs = TYPICAL_LUFS
         self._pool = pool
         self._outputs = tuple(outputs)
         kinds = {output.kind for output in self._outputs}
         edited = edited_stems(mix) if "mix" in kinds else ()
         processed = {*edited, *(o.stems[0] for o in self._outputs if o.kind == "stem")}
         self._chains: dict[str, Chain] = {
-            stem: build_chain(stem, mix[stem], sample_rate_hz, channels)
+            stem: build_chain(stem, mix[stem], sample_rate_hz, channels, track_lufs)
             for stem in sorted(processed)
         }
         self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
         self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
-        self._master = build_chain(MASTER, mix[MASTER], sample_rate_hz, channels)
+        master = build_chain(MASTER, mix[MASTER], sample_rate_hz, channels, track_lufs)
+        ceiling = max(10.0 ** (CEILING_DBTP / 20.0), loudness.true_peak)
+        self._limiter = None if mix.is_neutral else Limiter(ceiling, sample_rate_hz, channels)
+        self._master = Chain([master, *([self._limiter] if self._limiter else [])], channels)
         self._without = {
             output.name: Sum(
                 [(_ORIGINAL, 1), *((stem, -1) for stem in sorted(output.stems))], channels
@@ -109,6 +124,11 @@ class Graph:
             for output in self._outputs
             if output.kind == "without"
         }
+
+    @property
+    def limited_db(self) -> float:
+        """By how much the limiter lowered the highest peak of the mix so far; 0 or more."""
+        return self._limiter.limited_db if self._limiter else 0.0
 
     def push(self, original: Samples, stems: Mapping[str, Samples]) -> dict[str, Samples]:
         """Takes the next frames of the original and of every needed stem.

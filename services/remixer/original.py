@@ -3,41 +3,87 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
 
 import numpy as np
 
 from services.remixer.effects.processor import silence
-from services.runtime.audio_reader import AudioProperties, AudioReader, Samples, probe
+from services.remixer.loudness import Loudness, LoudnessMeter
+from services.runtime.audio_reader import AudioProperties, AudioReader, Samples
 from services.runtime.blobs import BlobStore
 from services.runtime.errors import UndecodableAudioError
 
 _MAX_CHANNELS = 2
+_READ_FRAMES = 65_536
 
 
-def read_properties(store: BlobStore, sha256: str) -> AudioProperties:
-    """Tells what the original is.
+@dataclass(frozen=True)
+class Measured:
+    """What is known of an original once it was decoded: what it is, and how loud."""
 
-    The exact number of frames is only known once a file was decoded whole, so that this is done
-    once for each original and written down beside it.
+    properties: AudioProperties
+    loudness: Loudness
+
+
+def read_measured(store: BlobStore, sha256: str) -> Measured:
+    """Tells what the original is and how loud.
+
+    Both are only known once a file was decoded whole, so that this is done once for each original
+    and written down beside it.
 
     Raises:
         BlobNotFoundError: it is not in the store.
         UndecodableAudioError: it is damaged, or has more than two channels.
     """
-    key = f"properties/{sha256}"
+    key = f"originals/{sha256}"
     with store.open(sha256) as file:
         document = store.read_record(key)
         if document is not None:
-            return AudioProperties(**json.loads(document))
-        properties = probe(file)
-    if properties.channels > _MAX_CHANNELS:
-        raise UndecodableAudioError(
-            f"The audio has {properties.channels} channels; one and two are supported.",
-            metadata={"channels": str(properties.channels)},
+            values = json.loads(document)
+            return Measured(AudioProperties(**values["properties"]), Loudness(**values["loudness"]))
+        measured = measure(file)
+    store.write_record(key, json.dumps(asdict(measured), sort_keys=True).encode())
+    return measured
+
+
+def measure(file: BinaryIO) -> Measured:
+    """Decodes a whole file and measures it.
+
+    Raises:
+        UndecodableAudioError: it is damaged, empty, or has more than two channels.
+    """
+    with AudioReader(file) as reader:
+        if reader.channels > _MAX_CHANNELS:
+            raise UndecodableAudioError(
+                f"The audio has {reader.channels} channels; one and two are supported.",
+                metadata={"channels": str(reader.channels)},
+            )
+        meter = LoudnessMeter(reader.sample_rate_hz, reader.channels)
+        frames = 0
+        for block in reader.blocks(_READ_FRAMES):
+            meter.add(finite(block))
+            frames += block.shape[1]
+        if frames == 0:
+            raise UndecodableAudioError("There is no audio in this file.")
+        return Measured(
+            AudioProperties(
+                sample_rate_hz=reader.sample_rate_hz,
+                channels=reader.channels,
+                frames=frames,
+                sample_format=reader.sample_format,
+                container=reader.container,
+                codec=reader.codec,
+                tags=reader.tags,
+            ),
+            meter.result(),
         )
-    store.write_record(key, json.dumps(asdict(properties), sort_keys=True).encode())
-    return properties
+
+
+def finite(block: Samples) -> Samples:
+    """Returns `block` with silence in place of what is no finite number."""
+    is_finite = np.isfinite(block)
+    return block if is_finite.all() else np.where(is_finite, block, np.float32(0.0))
 
 
 class Original:
@@ -65,10 +111,10 @@ class Original:
     def read(self, frames: int) -> Samples:
         """Returns the next `frames` frames as `[channels, frames]`."""
         block = self._reader.read(frames)
-        finite = np.isfinite(block)
-        if not finite.all():
-            self.repaired_samples += int(block.size - np.count_nonzero(finite))
-            block = np.where(finite, block, np.float32(0.0))
+        repaired = finite(block)
+        if repaired is not block:
+            self.repaired_samples += int(np.count_nonzero(~np.isfinite(block)))
+            block = repaired
         missing = frames - block.shape[1]
         return np.concatenate((block, silence(self._channels, missing)), 1) if missing else block
 

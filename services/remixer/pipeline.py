@@ -11,14 +11,14 @@ from concurrent.futures import Executor
 
 import numpy as np
 
-from mixdown.mix import Mix
+from mixdown.mix import MASTER, Mix
 from services.remixer.artifacts import ArtifactWriter
 from services.remixer.effects.processor import empty
 from services.remixer.errors import StemsLostError
 from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.graph import Graph
-from services.remixer.original import Original
+from services.remixer.original import Measured, Original, finite
 from services.remixer.plan import PlannedOutput
 from services.remixer.resample import Resampler
 from services.runtime.audio_reader import AudioProperties, Samples
@@ -54,7 +54,7 @@ class StemInput:
     def push(self, samples: Samples) -> None:
         """Takes `[channels, frames]` at the model's rate and channels."""
         fitted = fold(samples, self._channels)
-        self._queue.push(self._resampler.process(np.nan_to_num(fitted, posinf=0.0, neginf=0.0)))
+        self._queue.push(self._resampler.process(finite(fitted)))
 
     def end(self) -> None:
         """Fills up to the length of the original."""
@@ -81,7 +81,7 @@ class Pipeline:
     Args:
         store: Where the original lies and the files go.
         track: The original.
-        properties: What it is.
+        measured: What it is, and how loud.
         mix: What can be heard of the mix.
         planned: The files.
         stems: The stems they need.
@@ -93,14 +93,16 @@ class Pipeline:
         self,
         store: BlobStore,
         track: Blob,
-        properties: AudioProperties,
+        measured: Measured,
         mix: Mix,
         planned: Sequence[PlannedOutput],
         stems: Sequence[str],
         offsets_bytes: Mapping[str, int],
         pool: Executor | None = None,
     ) -> None:
+        properties = measured.properties
         self._properties = properties
+        self._loudness = measured.loudness
         self._stems = tuple(stems)
         self._inputs: dict[str, StemInput] = {}
         self._position = 0
@@ -113,6 +115,7 @@ class Pipeline:
                 [item.output for item in planned],
                 properties.sample_rate_hz,
                 properties.channels,
+                measured.loudness,
                 pool,
             )
             for item in planned:
@@ -210,12 +213,9 @@ class Pipeline:
             if self.is_done:
                 events += writer.write(rest[name])
                 events += writer.finish()
-                artifact = writer.commit(self.notes)
-                events.append(
-                    OutputFinished(
-                        name, artifact.blob, artifact.clipped_samples, artifact.peak, cached=False
-                    )
-                )
+                limited_db = self._graph.limited_db if name == MASTER else 0.0
+                artifact = writer.commit(limited_db, self.notes)
+                events.append(artifact.finished(name, self._loudness, cached=False))
         return events
 
     def close(self) -> None:

@@ -17,12 +17,13 @@ from services.remixer.errors import (
     UnknownStemError,
     UnknownTargetError,
 )
+from services.remixer.provenance import describe
 from services.remixer.resample import resampled_frames
 from services.runtime.audio_formats import Encoding, FileFormat, file_format
 from services.runtime.audio_reader import AudioProperties
 from services.runtime.blobs import Blob
 
-RENDER_VERSION = 1
+RENDER_VERSION = 2
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
 
 
@@ -75,6 +76,7 @@ class PlannedOutput:
         frames: Samples per channel at the original's rate, tails included.
         file_frames: Samples per channel in the file.
         key: Name of the record that tells of the file once it is made.
+        done: What was done to the original, for its comment tag; "" for nothing.
     """
 
     output: Output
@@ -84,6 +86,7 @@ class PlannedOutput:
     frames: int
     file_frames: int
     key: str
+    done: str = ""
 
 
 def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
@@ -166,6 +169,7 @@ def plan_output(
         frames=frames,
         file_frames=resampled_frames(frames, rate_hz, file_rate_hz),
         key=_key(request.track, mix, output, written, model),
+        done=describe(heard_mix(mix, output), output, model),
     )
 
 
@@ -192,18 +196,22 @@ def output_tail_frames(mix: Mix, output: Output, sample_rate_hz: int) -> int:
     return max(stems, default=0) + chain.tail_frames(mix[MASTER], sample_rate_hz)
 
 
+def heard_mix(mix: Mix, output: Output) -> Mix:
+    """Returns the settings that an output is made with."""
+    if output.kind == "mix":
+        return mix
+    return Mix({stem: mix[stem] for stem in output.stems} if output.kind == "stem" else {})
+
+
 def _key(track: Blob, mix: Mix, output: Output, written: FileFormat, model: str) -> str:
     """Names a file by everything that its bytes depend on, and nothing else."""
-    heard = {"mix": mix, "without": Mix()}.get(output.kind) or Mix(
-        {stem: mix[stem] for stem in output.stems}
-    )
     document = {
         "version": RENDER_VERSION,
         "track": track.sha256,
         "model": model if needed_stems(mix, [output]) else "",
         "kind": output.kind,
         "stems": sorted(output.stems),
-        "mix": heard.to_dict(),
+        "mix": heard_mix(mix, output).to_dict(),
         "encoding": written.encoding.value,
         "bitrate_kbps": written.bitrate_kbps,
     }

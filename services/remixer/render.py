@@ -14,13 +14,13 @@ from services.remixer.background import in_thread, open_in_thread
 from services.remixer.errors import TooManyRendersError
 from services.remixer.events import (
     Event,
-    OutputFinished,
     OutputStarted,
     Progress,
     RenderFinished,
     Stage,
 )
-from services.remixer.original import read_properties
+from services.remixer.loudness import Loudness
+from services.remixer.original import Measured, read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import PlannedOutput, RenderRequest
 from services.remixer.stems import (
@@ -30,7 +30,6 @@ from services.remixer.stems import (
     StemsQueued,
     StemsStarted,
 )
-from services.runtime.audio_reader import AudioProperties
 from services.runtime.blobs import BlobStore
 
 _PROGRESS_SECONDS = 0.5
@@ -75,7 +74,8 @@ class Renderer:
     async def _render(self, request: RenderRequest) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
         model = await self._check(request)
-        properties = await in_thread(read_properties, self._store, request.track.sha256)
+        measured = await in_thread(read_measured, self._store, request.track.sha256)
+        properties = measured.properties
         mix = plan.audible_mix(request.mix, properties.channels)
         planned = [
             plan.plan_output(request, mix, output, properties, model) for output in request.outputs
@@ -86,7 +86,8 @@ class Renderer:
             artifact = found.get(item.output.name)
             if artifact is not None:
                 notes.update(dict.fromkeys(artifact.notes))
-                async with aclosing(self._serve(request, item, artifact)) as events:
+                serving = self._serve(request, item, artifact, measured.loudness)
+                async with aclosing(serving) as events:
                     async for event in events:
                         yield event
         missing = [item for item in planned if item.output.name not in found]
@@ -96,7 +97,7 @@ class Renderer:
                 self._separator,
                 request,
                 model,
-                properties,
+                measured,
                 mix,
                 missing,
                 self._pool,
@@ -121,7 +122,11 @@ class Renderer:
         return {name: artifact for name, artifact in found.items() if artifact is not None}
 
     async def _serve(
-        self, request: RenderRequest, item: PlannedOutput, artifact: Artifact
+        self,
+        request: RenderRequest,
+        item: PlannedOutput,
+        artifact: Artifact,
+        original_loudness: Loudness,
     ) -> AsyncGenerator[Event, None]:
         name = item.output.name
         yield OutputStarted(item, artifact.size_bytes)
@@ -132,9 +137,7 @@ class Renderer:
                 yield chunk
         finally:
             chunks.close()
-        yield OutputFinished(
-            name, artifact.blob, artifact.clipped_samples, artifact.peak, cached=True
-        )
+        yield artifact.finished(name, original_loudness, cached=True)
 
 
 class _Job:
@@ -146,7 +149,7 @@ class _Job:
         separator: Separator,
         request: RenderRequest,
         model: str,
-        properties: AudioProperties,
+        measured: Measured,
         mix: Mix,
         planned: list[PlannedOutput],
         pool: Executor | None,
@@ -156,7 +159,7 @@ class _Job:
         self._separator = separator
         self._request = request
         self._model = model
-        self._properties = properties
+        self._measured = measured
         self._mix = mix
         self._planned = planned
         self._began = time.monotonic()
@@ -171,7 +174,7 @@ class _Job:
             Pipeline,
             self._store,
             self._request.track,
-            self._properties,
+            self._measured,
             self._mix,
             self._planned,
             stems,

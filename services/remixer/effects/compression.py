@@ -1,24 +1,45 @@
-"""Compression."""
+"""Compression: a soft-kneed compressor that knows how loud the track is.
+
+Level: the power of both channels together, in the units of BS.1770 without its weighting, smoothed
+over 5 ms; then a rise with the time constant of the attack and a fall with that of the release. It
+is heard 8 ms ahead, so that the gain is down when a drum is hit, not after it.
+Gain: the static curve with a soft knee of D. Giannoulis, M. Massberg, J. D. Reiss, "Digital dynamic
+range compressor design — a tutorial and analysis", J. AES 60 (2012), eq. 4, the same for both
+channels, so that the stereo image stays.
+
+Make-up: what the compression took away from the integrated loudness so far (BS.1770-4, before and
+after) is given back, so that every preset is as loud as the original. Both are heard one second
+ahead of what goes out.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from pedalboard import Compressor
+from scipy.signal import lfilter
 
 from mixdown.mix import Compression as Level
 from services.remixer.effects.processor import FixedBlocks, silence
+from services.remixer.loudness import IntegratedLoudness, hop_frames
 from services.runtime.audio_reader import Samples
 
-STEM_REFERENCE_DBFS = -16.0
-"""The level of a stem that passes unchanged: louder parts get quieter, quieter parts louder."""
+STEM_OFFSET_LU = -6.0
+"""How much quieter than its track a stem is: four that are equally loud add up to 6 LU more."""
 
-MASTER_REFERENCE_DBFS = -12.0
-"""The same for a whole mix, which is louder than its stems."""
+TYPICAL_LUFS = -14.0
+"""Taken for the loudness of a track that has none: silence, or less than 400 ms."""
 
-_BLOCK_FRAMES = 4096
+_SMOOTHING_SECONDS = 0.005
+_LOOK_AHEAD_SECONDS = 0.008
+_AHEAD_HOPS = 10
+_MAX_MAKE_UP_DB = 30.0
+_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -26,40 +47,53 @@ class Preset:
     """How strong a level of compression is.
 
     Args:
-        threshold_dbfs: Above this peak level, the signal is compressed.
-        ratio: Decibels in for one decibel out, above the threshold.
+        threshold_lu: Above this level, relative to the loudness of the track (of the stem, for a
+            stem: 6 LU below), the signal is compressed.
+        ratio: Decibels in for one decibel out, above the knee.
+        knee_db: Width of the knee, half of it below the threshold.
         attack_ms: Time constant when the level rises.
         release_ms: Time constant when it falls.
     """
 
-    threshold_dbfs: float
+    threshold_lu: float
     ratio: float
+    knee_db: float
     attack_ms: float
     release_ms: float
 
-    def make_up_db(self, reference_dbfs: float) -> float:
-        """Returns the gain after compression that lets a steady `reference_dbfs` out as it is."""
-        return (reference_dbfs - self.threshold_dbfs) * (1.0 - 1.0 / self.ratio)
-
 
 PRESETS: Mapping[Level, Preset] = {
-    "low": Preset(threshold_dbfs=-22.0, ratio=2.0, attack_ms=20.0, release_ms=200.0),
-    "medium": Preset(threshold_dbfs=-26.0, ratio=4.0, attack_ms=10.0, release_ms=150.0),
-    "high": Preset(threshold_dbfs=-30.0, ratio=8.0, attack_ms=5.0, release_ms=100.0),
+    "low": Preset(threshold_lu=-3.0, ratio=2.0, knee_db=10.0, attack_ms=8.0, release_ms=120.0),
+    "medium": Preset(threshold_lu=-7.0, ratio=4.0, knee_db=8.0, attack_ms=4.0, release_ms=80.0),
+    "high": Preset(threshold_lu=-11.0, ratio=8.0, knee_db=6.0, attack_ms=2.0, release_ms=50.0),
 }
 
 
-class Compression:
-    """Reduces the dynamic range: pedalboard's compressor (hard knee, peak detector), linked.
+def curve_db(
+    level_db: npt.NDArray[np.float64], threshold_db: float, ratio: float, knee_db: float
+) -> npt.NDArray[np.float64]:
+    """Returns the gain, 0 or less, that the static curve gives to a level.
 
-    One detector hears the louder of both channels at each moment and both channels get its gain,
-    so that the stereo image stays. No look-ahead, hence no latency.
+    >>> curve_db(np.array([-30.0, -10.0, 0.0]), -10.0, 4.0, 8.0).tolist()
+    [0.0, -0.75, -7.5]
+    """
+    over = level_db - threshold_db
+    slope = 1.0 / ratio - 1.0
+    # Below the knee 0, in it a parabola, above it a line.
+    within = np.clip(over + knee_db / 2.0, 0.0, knee_db)
+    above = np.maximum(over - knee_db / 2.0, 0.0)
+    gain: npt.NDArray[np.float64] = slope * (within**2 / (2.0 * knee_db) + above)
+    return gain
+
+
+class Compression:
+    """Reduces the dynamic range and keeps the loudness.
 
     Args:
         level: "low", "medium" or "high".
         sample_rate_hz: Sampling rate.
         channels: Number of channels.
-        reference_dbfs: The level that passes unchanged, so that the loudness of usual music stays.
+        reference_lufs: The loudness that thresholds are relative to.
     """
 
     tail_frames = 0
@@ -69,35 +103,113 @@ class Compression:
         level: Level,
         sample_rate_hz: int,
         channels: int,
-        reference_dbfs: float = STEM_REFERENCE_DBFS,
+        reference_lufs: float = TYPICAL_LUFS + STEM_OFFSET_LU,
     ) -> None:
-        preset = PRESETS[level]
-        self._rate_hz = sample_rate_hz
-        self._make_up = np.float32(10.0 ** (preset.make_up_db(reference_dbfs) / 20.0))
-        self._compressor = Compressor(
-            threshold_db=preset.threshold_dbfs,
-            ratio=preset.ratio,
-            attack_ms=preset.attack_ms,
-            release_ms=preset.release_ms,
-        )
+        self._preset = PRESETS[level]
+        self._threshold_db = reference_lufs + self._preset.threshold_lu
         self._channels = channels
-        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._compress)
+        ahead_frames = round(_LOOK_AHEAD_SECONDS * sample_rate_hz)
+        self._delayed = silence(channels, ahead_frames)
+        self._frames_to_drop = ahead_frames
+        self._frames_due = 0
+        self._detector = LevelDetector(
+            self._preset.attack_ms, self._preset.release_ms, sample_rate_hz
+        )
+        self._before = IntegratedLoudness(sample_rate_hz, channels)
+        self._after = IntegratedLoudness(sample_rate_hz, channels)
+        # Until anything was heard: what a steady sound at the reference loses.
+        self._make_up_db = -float(self._gain_db(np.array([reference_lufs]))[0])
+        self._factor: float | None = None
+        self._hop_frames = hop_frames(sample_rate_hz)
+        self._hops = FixedBlocks(channels, self._hop_frames, self._compress)
+        self._waiting: deque[Samples] = deque()
 
     def process(self, block: Samples) -> Samples:
         """Returns what is ready of the block, compressed."""
-        return self._blocks.process(block)
+        self._frames_due += block.shape[1]
+        return self._compensated(self._hops.process(block))
 
     def finish(self) -> Samples:
-        """Returns the frames that waited for their block to fill."""
-        due = self._blocks.waiting_frames
-        return self._blocks.process(silence(self._channels, _BLOCK_FRAMES - due))[:, :due]
+        """Returns the frames that waited for what lies ahead of them."""
+        filled = silence(self._channels, -self._hops.waiting_frames % self._hop_frames)
+        parts = [self._hops.process(filled)]
+        while self._waiting:
+            parts.append(self._louder(self._waiting.popleft()))
+        parts.append(self._louder(self._hop(silence(self._channels, self._hop_frames))))
+        return self._compensated(np.concatenate(parts, axis=1))
 
-    def _compress(self, block: Samples) -> Samples:
-        loudest = np.abs(block).max(axis=0, keepdims=True)
-        compressed = self._compressor.process(loudest, self._rate_hz, reset=False)
-        # The compressor multiplies by its gain, so that the quotient is that gain. Where there is
-        # nothing to hear, there is nothing to multiply.
-        heard = loudest > np.finfo(np.float32).tiny
-        gain = np.divide(compressed, loudest, out=np.zeros_like(loudest), where=heard)
-        result: Samples = block * (gain * self._make_up)
+    def _compensated(self, compressed: Samples) -> Samples:
+        """Takes out the delay of the look-ahead, and what fills up the last hop."""
+        dropped = min(self._frames_to_drop, compressed.shape[1])
+        self._frames_to_drop -= dropped
+        ready = compressed[:, dropped : dropped + self._frames_due]
+        self._frames_due -= ready.shape[1]
+        return ready
+
+    def _compress(self, hop: Samples) -> Samples:
+        self._waiting.append(self._hop(hop))
+        if len(self._waiting) <= _AHEAD_HOPS:
+            return hop[:, :0]
+        return self._louder(self._waiting.popleft())
+
+    def _hop(self, hop: Samples) -> Samples:
+        """Compresses what came before the look-ahead, and follows what that does to loudness."""
+        gain_db = self._gain_db(self._detector.level_db(hop))
+        joined = np.concatenate((self._delayed, hop), axis=1)
+        self._delayed = joined[:, self._hop_frames :]
+        late = joined[:, : self._hop_frames]
+        compressed: Samples = late * (10.0 ** (gain_db / 20.0)).astype(np.float32)
+        self._before.add(late)
+        self._after.add(compressed)
+        before, after = self._before.lufs(), self._after.lufs()
+        if before is not None and after is not None:
+            self._make_up_db = min(max(before - after, 0.0), _MAX_MAKE_UP_DB)
+        return compressed
+
+    def _louder(self, hop: Samples) -> Samples:
+        target = 10.0 ** (self._make_up_db / 20.0)
+        begin = target if self._factor is None else self._factor
+        self._factor = target
+        # A ramp of 100 ms from one make-up to the next: no step, hence no click.
+        steps = np.arange(1, hop.shape[1] + 1) / hop.shape[1]
+        result: Samples = hop * (begin + (target - begin) * steps).astype(np.float32)
         return result
+
+    def _gain_db(self, level_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return curve_db(level_db, self._threshold_db, self._preset.ratio, self._preset.knee_db)
+
+
+class LevelDetector:
+    """Follows the level of a stream.
+
+    The follower is the one inside pedalboard's (JUCE's) compressor, which works at the speed of
+    compiled code: with a threshold below everything and a ratio of 2, its gain is the square root
+    of threshold over level, from which the level follows. JUCE divides times by 2π, which is
+    undone here.
+
+    Args:
+        attack_ms: Time constant of a rise.
+        release_ms: Time constant of a fall.
+        sample_rate_hz: Sampling rate.
+    """
+
+    def __init__(self, attack_ms: float, release_ms: float, sample_rate_hz: int) -> None:
+        self._rate_hz = sample_rate_hz
+        self._pole = math.exp(-1.0 / (_SMOOTHING_SECONDS * sample_rate_hz))
+        self._state = np.zeros(1)
+        self._follower = Compressor(
+            threshold_db=20.0 * math.log10(_FLOOR),
+            ratio=2.0,
+            attack_ms=2.0 * math.pi * attack_ms,
+            release_ms=2.0 * math.pi * release_ms,
+        )
+
+    def level_db(self, block: Samples) -> npt.NDArray[np.float64]:
+        """Returns the level at each frame of the next block, `[frames]`."""
+        power = (block.astype(np.float64) ** 2).sum(axis=0)
+        smooth, self._state = lfilter([1.0 - self._pole], [1.0, -self._pole], power, zi=self._state)
+        amplitude = np.sqrt(np.maximum(smooth, _FLOOR**2)).astype(np.float32)[None, :]
+        followed = self._follower.process(amplitude, self._rate_hz, reset=False)
+        gain = np.maximum(followed[0] / amplitude[0], 1e-9).astype(np.float64)
+        level: npt.NDArray[np.float64] = 20.0 * np.log10(_FLOOR / gain**2) - 0.691
+        return level

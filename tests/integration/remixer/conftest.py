@@ -15,7 +15,7 @@ import pytest_asyncio
 from grpc import aio
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.mix import Mix, Output
+from mixdown.mix import EqBand, Filter, Mix, Output, TargetSettings
 from mixdown.mix.protobuf import mix_to_message, output_to_message
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
@@ -26,8 +26,8 @@ from services.remixer.stems import Separator
 from services.runtime.audio_formats import Encoding, file_format
 from services.runtime.audio_reader import AudioReader, Samples
 from services.runtime.audio_writer import AudioWriter
-from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.blobs import Blob
+from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError, status_of
 from services.runtime.server import Server
@@ -35,6 +35,16 @@ from services.runtime.server import Server
 STEMS = ("bass", "drums", "other", "vocals")
 RATE_HZ = 44_100
 MIX_ONLY = (Output("mix"),)
+EVERYTHING = Mix(
+    {
+        "vocals": TargetSettings(
+            gain_db=3.0, reverb=0.4, eq=(EqBand("peak", 3000, 5.0),), pitch_semitones=2.0
+        ),
+        "drums": TargetSettings(compression="high", pan=-0.5),
+        "bass": TargetSettings(filters=(Filter("lowpass", cutoff_hz=400.0),)),
+        "mix": TargetSettings(compression="low", reverb=0.1),
+    }
+)
 
 
 class QueueFullError(MixdownError):

@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mixdown.mix import EqBand, Mix, Output, TargetSettings
 from services.remixer import plan
@@ -61,6 +62,13 @@ def peak_bytes(folder: Path, seconds: int) -> int:
 
 
 def test_a_long_track_takes_no_more_memory_than_a_short_one(tmp_path):
-    short = peak_bytes(tmp_path / "short", 30)
+    short = peak_bytes(tmp_path / "short", 60)
     long = peak_bytes(tmp_path / "long", 600)
+    assert long < 1.1 * short
+
+
+@pytest.mark.slow
+def test_three_hours_take_no_more_memory_than_three_minutes(tmp_path):
+    short = peak_bytes(tmp_path / "short", 180)
+    long = peak_bytes(tmp_path / "long", 3 * 3600)
     assert long < 1.1 * short

@@ -80,6 +80,6 @@ async def test_stems_and_without_of_a_lossy_song_come_back_as_flac(remixer, song
     total = rendered.samples("vocals") + rendered.samples("without-vocals")
     assert total.shape == true_song.shape
     held = np.abs(true_song) < 0.99
-    assert np.abs(total - true_song)[held].max() < 3 / 2**24
+    assert np.abs(total - true_song)[held].max() <= 3 / 2**23  # the dither of both files
     clipped = np.count_nonzero(np.abs(true_song) > 1.0)
     assert rendered.finished["mix"].clipped_samples == pytest.approx(clipped, abs=2)

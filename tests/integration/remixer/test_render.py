@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.mix import EqBand, Filter, Mix, Output, TargetSettings
+from mixdown.mix import EqBand, Mix, Output
 from mixdown.remixer.v1 import remixer_pb2
 from services.runtime.audio_formats import Encoding
 from services.runtime.blobs import Blob
@@ -17,6 +17,7 @@ from services.runtime.errors import error_info_of
 from services.runtime.wav_encoder import WavEncoder
 
 from .conftest import (
+    EVERYTHING,
     RATE_HZ,
     STEMS,
     QueueFullError,
@@ -123,18 +124,6 @@ async def test_a_reverb_makes_the_mix_longer_and_says_so_before_it_starts(remixe
     assert rendered.started["mix"].size_bytes == len(rendered.files["mix"])
 
 
-EVERYTHING = Mix(
-    {
-        "vocals": TargetSettings(
-            gain_db=3.0, reverb=0.4, eq=(EqBand("peak", 3000, 5.0),), pitch_semitones=2.0
-        ),
-        "drums": TargetSettings(compression="high", pan=-0.5),
-        "bass": TargetSettings(filters=(Filter("lowpass", cutoff_hz=400.0),)),
-        "mix": TargetSettings(compression="low", reverb=0.1),
-    }
-)
-
-
 async def test_the_same_request_gives_the_same_bytes_however_the_stems_come(
     remixer, song, separator
 ):
@@ -222,16 +211,17 @@ async def test_resampled_stems_stay_in_time(remixer, separator):
 
 async def test_clipping_in_an_integer_format_is_counted_and_reported(remixer, song):
     track = remixer.put(encode(song, Encoding.WAV_PCM16))
-    loud = Mix().change("mix", gain_db=24.0)
-    rendered = await remixer.render(track, loud)
-    finished = rendered.finished["mix"]
-    original = on_grid(song, 16).astype(np.float32)
-    expected = np.abs(original * np.float32(10 ** (24 / 20)))
+    loud = Mix().change("vocals", gain_db=24.0)  # stems are not limited
+    vocals = {"outputs": [Output("stem", ("vocals",))]}
+    rendered = await remixer.render(track, loud, **vocals)
+    finished = rendered.finished["vocals"]
+    expected = np.abs(remixer.separator.stems["vocals"] * np.float32(10 ** (24 / 20)))
     assert finished.peak == pytest.approx(expected.max(), rel=1e-5)
     assert finished.clipped_samples == pytest.approx(np.count_nonzero(expected > 1.0), rel=0.01)
-    as_float = await remixer.render(track, loud, encoding=audio_pb2.ENCODING_WAV_FLOAT32)
-    assert as_float.finished["mix"].clipped_samples == 0
-    assert np.abs(as_float.samples("mix")).max() == pytest.approx(finished.peak)
+    assert finished.limited_db == 0.0
+    as_float = await remixer.render(track, loud, **vocals, encoding=audio_pb2.ENCODING_WAV_FLOAT32)
+    assert as_float.finished["vocals"].clipped_samples == 0
+    assert np.abs(as_float.samples("vocals")).max() == pytest.approx(finished.peak)
 
 
 @pytest.mark.parametrize("encoding", [value for value in audio_pb2.Encoding.values() if value != 0])

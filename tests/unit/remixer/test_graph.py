@@ -13,10 +13,13 @@ from mixdown.mix import MASTER, EqBand, Mix, Output, TargetSettings
 from services.remixer.chain import build_chain
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.graph import Graph
+from services.remixer.loudness import Loudness
 
 from .conftest import RATE_HZ, noise, run
 
 FRAMES = 8000
+TRACK_LUFS = -17.0
+LOUDNESS = Loudness(integrated_lufs=TRACK_LUFS, true_peak=0.5)
 ORIGINAL = noise(FRAMES, seed=1)
 STEMS = {name: noise(FRAMES, seed=seed) for seed, name in enumerate(("bass", "drums", "vocals"), 2)}
 OUTPUTS = (
@@ -28,7 +31,7 @@ OUTPUTS = (
 
 
 def render(mix: Mix, outputs=OUTPUTS, cuts=(), pool=None) -> dict[str, np.ndarray]:
-    graph = Graph(mix, outputs, RATE_HZ, 2, pool)
+    graph = Graph(mix, outputs, RATE_HZ, 2, LOUDNESS, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
     start = 0
     for length in (*cuts, FRAMES):
@@ -63,10 +66,12 @@ def test_a_mix_is_the_original_plus_processed_minus_stem_through_the_master_chai
     tail = build_chain("vocals", MIX["vocals"], RATE_HZ, 2).tail_frames
     total = np.pad(ORIGINAL.astype(np.float64), ((0, 0), (0, tail)))
     for stem, samples in STEMS.items():
-        processed = run(build_chain(stem, MIX[stem], RATE_HZ, 2), samples)
+        processed = run(build_chain(stem, MIX[stem], RATE_HZ, 2, TRACK_LUFS), samples)
         total[:, : processed.shape[1]] += processed
         total[:, :FRAMES] -= samples
-    expected = run(build_chain(MASTER, MIX[MASTER], RATE_HZ, 2), total.astype(np.float32))
+    expected = run(
+        build_chain(MASTER, MIX[MASTER], RATE_HZ, 2, TRACK_LUFS), total.astype(np.float32)
+    )
     assert rendered.shape == expected.shape
     assert np.abs(rendered - expected).max() < 1e-6
 
@@ -74,7 +79,7 @@ def test_a_mix_is_the_original_plus_processed_minus_stem_through_the_master_chai
 def test_a_stem_output_is_the_stem_through_its_own_chain():
     rendered = render(MIX)
     for stem in ("vocals", "drums"):
-        expected = run(build_chain(stem, MIX[stem], RATE_HZ, 2), STEMS[stem])
+        expected = run(build_chain(stem, MIX[stem], RATE_HZ, 2, TRACK_LUFS), STEMS[stem])
         assert np.array_equal(rendered[stem], expected)
 
 
