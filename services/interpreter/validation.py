@@ -77,7 +77,7 @@ def history_from(answer: Mapping[str, Any], context: Context) -> History:
         raise InvalidAnswerError(f"steps must be an integer from 1 to {MAX_STEPS}.")
     target = answer.get("target")
     if target is not None and target not in context.targets:
-        raise InvalidAnswerError(_unknown_target(target, context))
+        raise InvalidAnswerError(_unknown_target(context))
     return History(cast("HistoryAction", action), steps, target if action == "reset" else None)
 
 
@@ -113,7 +113,7 @@ def edit_from(item: Any, context: Context) -> Edit:
         raise InvalidAnswerError("each edit must be an object.")
     target = item.get("target")
     if target not in context.targets:
-        raise InvalidAnswerError(_unknown_target(target, context))
+        raise InvalidAnswerError(_unknown_target(context))
     name = item.get("setting")
     setting, change = _change(str(name), item)
     return Edit(str(target), setting, change)
@@ -146,7 +146,7 @@ def _change(name: str, item: Mapping[str, Any]) -> tuple[Setting, Change]:
         case "clear":
             return "clear", _clearing(item)
         case _:
-            raise InvalidAnswerError(f"unknown setting {name!r}.")
+            raise InvalidAnswerError("setting is not a known one.")
 
 
 def _band(item: Mapping[str, Any]) -> EqBand:
@@ -202,9 +202,11 @@ def _stems(answer: Mapping[str, Any], key: str, context: Context) -> tuple[str, 
     items = _list(answer, key)
     for item in items:
         if item not in context.stems:
-            raise InvalidAnswerError(f"{key}: {item!r} is none of {', '.join(context.stems)}.")
+            raise InvalidAnswerError(f"{key} must hold only {', '.join(context.stems)}.")
     return tuple(dict.fromkeys(items))
 
 
-def _unknown_target(target: object, context: Context) -> str:
-    return f"target {target!r} is none of {', '.join(context.targets)}."
+def _unknown_target(context: Context) -> str:
+    # The words at fault are left out here and below: they may be the user's, and this text goes to
+    # the model as a rule.
+    return f"target must be one of {', '.join(context.targets)}."
