@@ -9,10 +9,7 @@ PROTOS := $(shell find protos -name '*.proto')
 help:  ## List the commands.
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setdocs: $(VENV)/.ready  ## Write docs/configuration.md from the code.
-	$(BIN)/python -m scripts.document_settings
-
-up: $(VENV)/.ready  ## Virtual environment, locked dependencies, stubs.
+setup: $(VENV)/.ready  ## Virtual environment, locked dependencies, stubs.
 
 $(VENV)/.ready: requirements.lock pyproject.toml scripts/build_stubs.py $(PROTOS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
