@@ -67,14 +67,43 @@ def up(
     data_folder: Annotated[
         Path | None, typer.Option(help="Where everything is kept; by default below the home.")
     ] = None,
+    jwks: Annotated[
+        Path | None, typer.Option(help="Public keys of those who issue tokens (a JWKS file).")
+    ] = None,
+    issuer: Annotated[str, typer.Option(help="The issuer whose tokens are accepted.")] = "",
+    audience: Annotated[str, typer.Option(help="The audience that tokens must name.")] = "",
+    development: Annotated[
+        bool,
+        typer.Option("--development", help="Ask for no tokens though others reach the address."),
+    ] = False,
+    calls_at_once: Annotated[
+        int, typer.Option(min=1, help="Calls that one user may make at once.")
+    ] = 200,
+    calls_per_second: Annotated[
+        int, typer.Option(min=1, help="Calls that one user may make in every second.")
+    ] = 50,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="An origin whose pages may call; as often as needed.")
+    ] = None,
 ) -> None:
     """Run the five services and Envoy on this machine, until Ctrl-C."""
     # What callers install does not hold the services; where they are, they run in our place.
     if not _is_installed("services.local") or not _is_installed("honcho"):
         _fail("the services are not installed: pip install 'mixdown[local]'")
     command = [sys.executable, "-m", "services.local", "--host", host, "--port", str(port)]
-    if data_folder is not None:
-        command += ["--data-folder", str(data_folder)]
+    command += ["--calls-at-once", str(calls_at_once)]
+    command += ["--calls-per-second", str(calls_per_second)]
+    for option, value in (
+        ("--data-folder", data_folder),
+        ("--jwks", jwks),
+        ("--issuer", issuer),
+        ("--audience", audience),
+        *(("--cors-origin", origin) for origin in cors_origin or ()),
+    ):
+        if value:
+            command += [option, str(value)]
+    if development:
+        command.append("--development")
     sys.stdout.flush()
     os.execv(sys.executable, command)  # noqa: S606 - our own program
 

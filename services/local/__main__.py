@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import os
 import shlex
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 from honcho.manager import Manager
 from honcho.printer import Printer
 
+from services.local.envoy import Authentication, RateLimit
 from services.local.readiness import wait_until_ready
-from services.local.suite import Suite, SuiteError, plan_suite
+from services.local.suite import Edge, Suite, SuiteError, plan_suite
 from services.runtime.settings import default_data_folder
 
 _STOPPED_BY_SIGNAL = {130, 143}  # what honcho returns after SIGINT and SIGTERM
@@ -49,16 +51,65 @@ def _announce(suite: Suite, running: threading.Event) -> None:
 
 def main() -> None:
     """Reads the command line and runs the suite."""
+    arguments = _parser().parse_args()
+    try:
+        status = run(plan_suite(arguments.data_folder, _edge(arguments)))
+    except SuiteError as error:
+        sys.exit(f"mixdown up: {error}")
+    sys.exit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mixdown up", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address for callers")
     parser.add_argument("--port", type=int, default=8080, help="port for callers; 0: a free one")
     parser.add_argument("--data-folder", type=Path, default=default_data_folder())
-    arguments = parser.parse_args()
+    parser.add_argument("--jwks", type=Path, help="public keys of those who issue tokens")
+    parser.add_argument("--issuer", default="", help="the issuer whose tokens are accepted")
+    parser.add_argument("--audience", default="", help="the audience that tokens must name")
+    parser.add_argument(
+        "--development",
+        action="store_true",
+        help="ask for no tokens although others can reach the address",
+    )
+    parser.add_argument("--calls-at-once", type=int, default=RateLimit.burst)
+    parser.add_argument("--calls-per-second", type=int, default=RateLimit.per_second)
+    parser.add_argument("--cors-origin", action="append", default=[])
+    return parser
+
+
+def _edge(arguments: argparse.Namespace) -> Edge:
+    authentication = _authentication(arguments)
+    if authentication is None and not arguments.development and not _is_loopback(arguments.host):
+        raise SuiteError(
+            f"others can reach {arguments.host}: say whose tokens count (--jwks, --issuer, "
+            "--audience), or let everybody in with --development"
+        )
+    return Edge(
+        host=arguments.host,
+        port=arguments.port,
+        authentication=authentication,
+        rate_limit=RateLimit(arguments.calls_at_once, arguments.calls_per_second),
+        cors_origins=tuple(arguments.cors_origin),
+    )
+
+
+def _authentication(arguments: argparse.Namespace) -> Authentication | None:
+    said = (arguments.jwks, arguments.issuer, arguments.audience)
+    if not any(said):
+        return None
+    if not all(said) or arguments.development:
+        raise SuiteError("--jwks, --issuer and --audience go together, without --development")
+    if not arguments.jwks.is_file():
+        raise SuiteError(f"there is no file {arguments.jwks}")
+    return Authentication(arguments.jwks, arguments.issuer, arguments.audience)
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        status = run(plan_suite(arguments.data_folder, arguments.host, arguments.port))
-    except SuiteError as error:
-        sys.exit(f"mixdown up: {error}")
-    sys.exit(status)
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 if __name__ == "__main__":

@@ -5,18 +5,51 @@ The template, `deploy/envoy/envoy.yaml`, is the one that a cluster uses too.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
+import re
 import string
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _BESIDE = Path(__file__).with_name("envoy.yaml")  # in an installed package
 _CHECKOUT = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
 
+_NO_ORIGIN = "none"  # no browser sends it
+
 
 @dataclass(frozen=True)
-class EnvoyAddresses:
+class Authentication:
+    """Whose tokens are accepted.
+
+    Args:
+        jwks: File with the issuer's public keys (a JSON Web Key Set).
+        issuer: What a token must say in `iss`.
+        audience: What a token must say in `aud`.
+    """
+
+    jwks: Path
+    issuer: str
+    audience: str
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """How often one user may call.
+
+    Args:
+        burst: Calls at once.
+        per_second: Calls a second that come back.
+    """
+
+    burst: int = 200
+    per_second: int = 50
+
+
+@dataclass(frozen=True)
+class EnvoySettings:
     """What Envoy must know of this machine.
 
     Args:
@@ -25,6 +58,11 @@ class EnvoyAddresses:
         admin_port: Port of Envoy's administration, on 127.0.0.1 only.
         gateway_host: Where the gateway is.
         gateway_port: Port of the gateway.
+        folder: Where what Envoy needs besides is written.
+        authentication: Whose tokens are accepted; None is development mode, in which no token is
+            asked for and the gateway itself names the one user.
+        rate_limit: How often one user may call.
+        cors_origins: Origins whose pages may call, as `https://example.com`.
     """
 
     address: str
@@ -32,17 +70,49 @@ class EnvoyAddresses:
     admin_port: int
     gateway_host: str
     gateway_port: int
+    folder: Path
+    authentication: Authentication | None = None
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    cors_origins: tuple[str, ...] = ()
 
 
-def render(addresses: EnvoyAddresses) -> str:
-    """Returns Envoy's configuration as YAML."""
+def render(settings: EnvoySettings) -> str:
+    """Returns Envoy's configuration as YAML.
+
+    In development mode a JWKS is written into `folder` that no token can satisfy: a filter that is
+    switched on by mistake lets nobody in.
+    """
+    known = settings.authentication
+    accepted = known or Authentication(_keys_of_nobody(settings.folder), "nobody", "nobody")
     return _template().substitute(
-        MIXDOWN_ENVOY_ADDRESS=addresses.address,
-        MIXDOWN_ENVOY_PORT=addresses.port,
-        MIXDOWN_ENVOY_ADMIN_PORT=addresses.admin_port,
-        MIXDOWN_GATEWAY_HOST=addresses.gateway_host,
-        MIXDOWN_GATEWAY_PORT=addresses.gateway_port,
+        MIXDOWN_ENVOY_ADDRESS=settings.address,
+        MIXDOWN_ENVOY_PORT=settings.port,
+        MIXDOWN_ENVOY_ADMIN_PORT=settings.admin_port,
+        MIXDOWN_GATEWAY_HOST=settings.gateway_host,
+        MIXDOWN_GATEWAY_PORT=settings.gateway_port,
+        MIXDOWN_JWT_DISABLED="true" if known is None else "false",
+        MIXDOWN_JWT_JWKS_FILE=_quoted(str(accepted.jwks.resolve())),
+        MIXDOWN_JWT_JWKS_FOLDER=_quoted(str(accepted.jwks.resolve().parent)),
+        MIXDOWN_JWT_ISSUER=_quoted(accepted.issuer),
+        MIXDOWN_JWT_AUDIENCE=_quoted(accepted.audience),
+        MIXDOWN_RATE_LIMIT_BURST=settings.rate_limit.burst,
+        MIXDOWN_RATE_LIMIT_PER_SECOND=settings.rate_limit.per_second,
+        MIXDOWN_CORS_ORIGINS=_quoted("|".join(map(re.escape, settings.cors_origins)) or _NO_ORIGIN),
     )
+
+
+def _quoted(text: str) -> str:
+    """Returns `text` for between the double quotes of the template."""
+    return json.dumps(text)[1:-1]
+
+
+def _keys_of_nobody(folder: Path) -> Path:
+    # Random bytes as a public key: nobody has the private one.
+    key = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
+    keys = [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "nobody", "x": key}]
+    path = folder / "nobody.jwks.json"
+    path.write_text(json.dumps({"keys": keys}), encoding="utf-8")
+    return path
 
 
 def _template() -> string.Template:

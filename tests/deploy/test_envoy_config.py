@@ -1,23 +1,38 @@
 """The Envoy configuration that `mixdown up` uses."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
+from google.protobuf import json_format
+from google.rpc import error_details_pb2, status_pb2
 
-from services.local.envoy import EnvoyAddresses, render
+from services.local.envoy import EnvoySettings, render
 
-ADDRESSES = EnvoyAddresses(
-    address="127.0.0.1", port=8080, admin_port=9901, gateway_host="127.0.0.1", gateway_port=50051
-)
 ENVOY = Path(sys.executable).with_name("envoy")
 
 
 @pytest.fixture
-def config() -> dict:
-    return yaml.safe_load(render(ADDRESSES))
+def rendered(tmp_path) -> str:
+    return render(
+        EnvoySettings(
+            address="127.0.0.1",
+            port=8080,
+            admin_port=9901,
+            gateway_host="127.0.0.1",
+            gateway_port=50051,
+            folder=tmp_path,
+        )
+    )
+
+
+@pytest.fixture
+def config(rendered) -> dict:
+    return yaml.safe_load(rendered)
 
 
 def validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -28,13 +43,13 @@ def validate(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_real_envoy_accepts_the_configuration(tmp_path):
-    outcome = validate(render(ADDRESSES), tmp_path)
+def test_the_real_envoy_accepts_the_configuration(tmp_path, rendered):
+    outcome = validate(rendered, tmp_path)
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_the_real_envoy_refuses_a_broken_configuration(tmp_path):
-    broken = render(ADDRESSES).replace("lb_policy: LEAST_REQUEST", "lb_policy: NO_SUCH_POLICY")
+def test_the_real_envoy_refuses_a_broken_configuration(tmp_path, rendered):
+    broken = rendered.replace("lb_policy: LEAST_REQUEST", "lb_policy: NO_SUCH_POLICY")
     assert validate(broken, tmp_path).returncode != 0
 
 
@@ -42,10 +57,27 @@ def test_the_admin_interface_listens_on_loopback_only(config):
     assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
 
-def test_an_identity_from_outside_is_dropped(config):
+def test_a_refusal_of_our_own_carries_the_details_that_its_message_tells(config):
+    refusals = {}
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
-    routes = manager["typed_config"]["route_config"]
-    assert "x-mixdown-user" in routes["request_headers_to_remove"]
+    for mapper in manager["typed_config"]["local_reply_config"]["mappers"]:
+        headers = {
+            added["header"]["key"]: added["header"]["value"] for added in mapper["headers_to_add"]
+        }
+        encoded = headers["grpc-status-details-bin"]
+        status = status_pb2.Status.FromString(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
+        assert mapper["body"]["inline_string"] == status.message
+        info = error_details_pb2.ErrorInfo()
+        assert status.details[0].Unpack(info)
+        assert info.domain == "mixdown"
+        refusals[info.reason] = status.code
+        if "body_format_override" in mapper:
+            said = {**mapper["body_format_override"]["json_format"], "message": status.message}
+            assert json_format.ParseDict(said, status_pb2.Status()) == status
+    assert refusals == {
+        "NO_IDENTITY": grpc.StatusCode.UNAUTHENTICATED.value[0],
+        "RATE_LIMITED": grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
+    }
 
 
 def test_every_streaming_call_has_a_route_without_a_time_limit(config):

@@ -1,0 +1,147 @@
+"""The gateway and the session service as processes, behind the real Envoy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from mixdown.gateway.v1 import gateway_pb2_grpc
+from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
+from tests.integration.gateway.conftest import Suite, free_port
+
+ENVOY = Path(sys.executable).with_name("envoy")
+
+ISSUER = "https://issuer.example.com/"
+AUDIENCE = "mixdown"
+ORIGIN = "https://app.example.com"
+CALLS_AT_ONCE = 30
+
+REFUSED = grpc.StatusCode.UNAUTHENTICATED
+
+
+class Issuer:
+    """Whoever makes tokens."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+
+    def jwks(self) -> str:
+        public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]})
+
+    def token(self, user: str, **claims: Any) -> str:
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": user,
+            "exp": time.time() + 300,
+            **claims,
+        }
+        said = {name: value for name, value in claims.items() if value is not None}
+        return jwt.encode(said, self.key, algorithm="ES256", headers={"kid": "one"})
+
+
+@dataclass
+class Edge:
+    """Where Envoy listens, and who makes tokens that it accepts."""
+
+    port: int
+    issuer: Issuer
+    suite: Suite
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
+
+    def token(self, user: str | None = None, **claims: Any) -> str:
+        return self.issuer.token(user or f"user-{uuid.uuid4().hex}", **claims)
+
+
+@pytest.fixture(scope="session")
+def edge_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
+    suite = Suite(tmp_path_factory.mktemp("edge"))
+    suite.temporary.mkdir()
+    suite.ports = {name: free_port() for name in ("session", "gateway")}
+    try:
+        suite.start("session", "services.session")
+        suite.start("gateway", "services.gateway")
+        suite.wait()
+        yield suite
+    finally:
+        suite.stop()
+
+
+@pytest.fixture(scope="session")
+def edge(edge_suite: Suite) -> Iterator[Edge]:
+    issuer = Issuer()
+    folder = edge_suite.folder / "edge"
+    folder.mkdir()
+    jwks = folder / "jwks.json"
+    jwks.write_text(issuer.jwks())
+    settings = EnvoySettings(
+        address="127.0.0.1",
+        port=free_port(),
+        admin_port=free_port(),
+        gateway_host="127.0.0.1",
+        gateway_port=edge_suite.ports["gateway"],
+        folder=folder,
+        authentication=Authentication(jwks, ISSUER, AUDIENCE),
+        rate_limit=RateLimit(burst=CALLS_AT_ONCE, per_second=1),
+        cors_origins=(ORIGIN,),
+    )
+    config = folder / "envoy.yaml"
+    config.write_text(render(settings))
+    log = folder / "envoy.log"
+    with log.open("wb") as output:
+        envoy = subprocess.Popen(
+            [ENVOY, "-c", config, "--log-level", "warning", "--use-dynamic-base-id"],
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            edge = Edge(settings.port, issuer, edge_suite)
+            wait(edge, envoy, log)
+            yield edge
+        finally:
+            envoy.terminate()
+            envoy.wait(20)
+
+
+def wait(edge: Edge, envoy: subprocess.Popen[bytes], log: Path) -> None:
+    with grpc.insecure_channel(edge.address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            try:
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
+            except grpc.RpcError:
+                assert envoy.poll() is None, log.read_text()
+                time.sleep(0.2)
+            else:
+                return
+
+
+@pytest.fixture
+def stub(edge: Edge) -> Iterator[gateway_pb2_grpc.GatewayServiceStub]:
+    with grpc.insecure_channel(edge.address) as channel:
+        yield gateway_pb2_grpc.GatewayServiceStub(channel)
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    return (("authorization", f"Bearer {token}"),)
