@@ -3,6 +3,7 @@
 `protos/mixdown/<service>/v1/<name>.proto` becomes `mixdown/<service>/v1/<name>_pb2.py` and
 `<name>_pb2_grpc.py`, each with its `.pyi`, so that the proto package is the import path. They are
 never committed: this file is the build hook of `pyproject.toml`, and `make stubs` runs it alone.
+The gateway's contract is written as descriptors too, `mixdown/gateway/v1/gateway.binpb`, for Envoy.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def build_stubs(root: Path = ROOT) -> None:
-    """Generates every stub below `root`. Raises RuntimeError where protoc rejects a contract."""
+    """Generates all of it below `root`. Raises RuntimeError where protoc rejects a contract."""
     protos = sorted((root / "protos").glob("mixdown/*/v1/*.proto"))
     for folder in {proto.parent.relative_to(root / "protos") for proto in protos}:
         shutil.rmtree(root / folder, ignore_errors=True)
@@ -28,23 +29,46 @@ def build_stubs(root: Path = ROOT) -> None:
         f"--plugin={plugin}={_find(plugin)}"
         for plugin in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
     ]
-    code = protoc.main(
+    _compile(
+        root,
         [
-            "protoc",
-            f"--proto_path={root / 'protos'}",
-            f"--proto_path={files('grpc_tools') / '_proto'}",
             *plugins,
             f"--python_out={root}",
             f"--grpc_python_out={root}",
             f"--mypy_out={root}",
             f"--mypy_grpc_out={root}",
             *(str(proto) for proto in protos),
-        ]
+        ],
     )
-    if code != 0:
-        raise RuntimeError(f"protoc failed with exit status {code}")
     for proto in protos:
         (root / proto.parent.relative_to(root / "protos") / "__init__.py").touch()
+    describe(root / "mixdown" / "gateway" / "v1" / "gateway.binpb", root)
+
+
+def describe(target: Path, root: Path = ROOT, *options: str) -> None:
+    """Writes the gateway's contract, with all that it needs, as a FileDescriptorSet.
+
+    Envoy translates JSON by it, and the details of errors too.
+    """
+    gateway = root / "protos" / "mixdown" / "gateway" / "v1" / "gateway.proto"
+    details = root / "third_party" / "googleapis" / "google" / "rpc" / "error_details.proto"
+    _compile(
+        root,
+        [
+            "--include_imports",
+            f"--descriptor_set_out={target}",
+            *options,
+            str(gateway),
+            str(details),
+        ],
+    )
+
+
+def _compile(root: Path, arguments: list[str]) -> None:
+    paths = (root / "protos", root / "third_party" / "googleapis", files("grpc_tools") / "_proto")
+    code = protoc.main(["protoc", *(f"--proto_path={path}" for path in paths), *arguments])
+    if code != 0:
+        raise RuntimeError(f"protoc failed with exit status {code}")
 
 
 def _find(program: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
 
+from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
 from grpc import aio
 
@@ -54,6 +55,14 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> conversation_pb2.Track:
         """Receives an upload."""
         return await self._uploads.receive(self._user(context), request_iterator)
+
+    async def UploadTrackFile(  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[gateway_pb2.UploadTrackFileRequest],
+        context: _Context,
+    ) -> conversation_pb2.Track:
+        """Receives an upload that came as the body of an HTTP request."""
+        return await self._uploads.receive(self._user(context), _as_upload(request_iterator))
 
     async def QueryUpload(  # noqa: N802
         self, request: gateway_pb2.QueryUploadRequest, context: _Context
@@ -264,16 +273,22 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.DownloadArtifactRequest, context: _Context
     ) -> AsyncIterator[gateway_pb2.DownloadArtifactResponse]:
         """Sends a file."""
-        artifact = await self._session.GetArtifact(
-            session_pb2.GetArtifactRequest(
-                user_id=self._user(context), artifact_id=request.artifact_id
-            ),
-            timeout=SESSION_TIMEOUT_SECONDS,
-        )
+        artifact = await self._get_artifact(self._user(context), request.artifact_id)
         check_offset(request.offset_bytes, artifact.blob.size_bytes)
         yield gateway_pb2.DownloadArtifactResponse(artifact=artifact)
         async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
             yield gateway_pb2.DownloadArtifactResponse(data=data)
+
+    async def DownloadArtifactFile(  # noqa: N802
+        self, request: gateway_pb2.DownloadArtifactFileRequest, context: _Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Sends a file as the body of an HTTP response."""
+        artifact = await self._get_artifact(self._user(context), request.artifact_id)
+        check_offset(request.offset_bytes, artifact.blob.size_bytes)
+        # The first message alone, even of no bytes, says what follows.
+        yield httpbody_pb2.HttpBody(content_type=artifact.media_type)
+        async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
+            yield httpbody_pb2.HttpBody(data=data)
 
     async def GetCapabilities(  # noqa: N802
         self, request: gateway_pb2.GetCapabilitiesRequest, context: _Context
@@ -293,9 +308,36 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
             timeout=SESSION_TIMEOUT_SECONDS,
         )
 
+    async def _get_artifact(self, user: str, artifact_id: str) -> conversation_pb2.Artifact:
+        return await self._session.GetArtifact(
+            session_pb2.GetArtifactRequest(user_id=user, artifact_id=artifact_id),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
     async def _delete_blobs(self, blobs: Iterable[audio_pb2.Blob]) -> None:
         for blob in blobs:
             await asyncio.to_thread(self._blobs.delete, blob.sha256)
+
+
+async def _as_upload(
+    messages: AsyncIterator[gateway_pb2.UploadTrackFileRequest],
+) -> AsyncIterator[gateway_pb2.UploadTrackRequest]:
+    """Yields the messages of a body as those of an upload."""
+    is_first = True
+    async for message in messages:
+        if is_first:
+            is_first = False
+            yield gateway_pb2.UploadTrackRequest(
+                start=gateway_pb2.UploadStart(
+                    upload_id=message.upload_id,
+                    display_name=message.display_name,
+                    total_size_bytes=message.total_size_bytes,
+                    offset_bytes=message.offset_bytes,
+                    sha256=message.sha256,
+                )
+            )
+        if message.file.data:
+            yield gateway_pb2.UploadTrackRequest(data=message.file.data)
 
 
 def _wish(

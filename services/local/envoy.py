@@ -8,16 +8,17 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import string
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mixdown.gateway.v1
+
 _BESIDE = Path(__file__).with_name("envoy.yaml")  # in an installed package
 _CHECKOUT = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
 
-_NO_ORIGIN = "none"  # no browser sends it
+_DESCRIPTORS = Path(mixdown.gateway.v1.__file__).with_name("gateway.binpb")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ def render(settings: EnvoySettings) -> str:
         MIXDOWN_JWT_AUDIENCE=_quoted(accepted.audience),
         MIXDOWN_RATE_LIMIT_BURST=settings.rate_limit.burst,
         MIXDOWN_RATE_LIMIT_PER_SECOND=settings.rate_limit.per_second,
-        MIXDOWN_CORS_ORIGINS=_quoted("|".join(map(re.escape, settings.cors_origins)) or _NO_ORIGIN),
+        MIXDOWN_DESCRIPTORS_FILE=_quoted(str(_DESCRIPTORS)),
+        MIXDOWN_CORS_ORIGINS=json.dumps([{"exact": origin} for origin in settings.cors_origins]),
     )
 
 

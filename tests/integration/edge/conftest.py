@@ -1,4 +1,4 @@
-"""The gateway and the session service as processes, behind the real Envoy."""
+"""The suite as processes behind the real Envoy; only the separator is a double."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ ISSUER = "https://issuer.example.com/"
 AUDIENCE = "mixdown"
 ORIGIN = "https://app.example.com"
 CALLS_AT_ONCE = 30
-
-REFUSED = grpc.StatusCode.UNAUTHENTICATED
 
 
 class Issuer:
@@ -78,9 +76,13 @@ class Edge:
 def edge_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite = Suite(tmp_path_factory.mktemp("edge"))
     suite.temporary.mkdir()
-    suite.ports = {name: free_port() for name in ("session", "gateway")}
+    names = ("session", "interpreter", "separator", "remixer", "gateway")
+    suite.ports = {name: free_port() for name in names}
     try:
         suite.start("session", "services.session")
+        suite.start("interpreter", "services.interpreter", MIXDOWN_ENGINE="builtin")
+        suite.start("separator", "tests.integration.gateway.separator_double")
+        suite.start("remixer", "services.remixer")
         suite.start("gateway", "services.gateway")
         suite.wait()
         yield suite
