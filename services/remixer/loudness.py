@@ -76,30 +76,42 @@ def k_weighting(sample_rate_hz: int) -> npt.NDArray[np.float64]:
     )
 
 
-class IntegratedLoudness:
-    """Integrated loudness of a stream that comes in steps of 100 ms.
-
-    Windows of 400 ms, each 100 ms after the one before, go into a histogram with bins of 0.05 LU
-    that keeps the exact power of each bin: only which windows pass the relative gate is rounded.
+class KWeighting:
+    """Applies the K-weighting to a stream.
 
     Args:
-        sample_rate_hz: Sampling rate; at least 4 kHz, for the shelf of the K-weighting.
-        channels: 1 or 2; both have the weight 1.
+        sample_rate_hz: Sampling rate; at least 4 kHz, for the shelf.
+        channels: Number of channels.
     """
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         self._sections = k_weighting(sample_rate_hz)
         self._state = np.zeros((2, channels, 2))
+
+    def process(self, block: Samples) -> npt.NDArray[np.float64]:
+        """Returns the block, weighted."""
+        weighted: npt.NDArray[np.float64]
+        weighted, self._state = sosfilt(
+            self._sections, block.astype(np.float64), axis=1, zi=self._state
+        )
+        return weighted
+
+
+class IntegratedLoudness:
+    """Integrated loudness of a stream that comes in steps of 100 ms.
+
+    Windows of 400 ms, each 100 ms after the one before, go into a histogram with bins of 0.05 LU
+    that keeps the exact power of each bin: only which windows pass the relative gate is rounded.
+    """
+
+    def __init__(self) -> None:
         self._hops: list[float] = []
         self._counts = np.zeros(_BINS)
         self._powers = np.zeros(_BINS)
 
-    def add(self, hop: Samples) -> None:
-        """Takes the next 100 ms."""
-        weighted, self._state = sosfilt(
-            self._sections, hop.astype(np.float64), axis=1, zi=self._state
-        )
-        self._hops.append(float(np.einsum("cf,cf->", weighted, weighted)) / hop.shape[1])
+    def add(self, power: float) -> None:
+        """Takes the mean K-weighted power of the next 100 ms, summed over the channels."""
+        self._hops.append(power)
         if len(self._hops) < _HOPS_PER_WINDOW:
             return
         power = sum(self._hops) / _HOPS_PER_WINDOW
@@ -130,7 +142,8 @@ class LoudnessMeter:
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
         self._channels = channels
-        self._integrated = IntegratedLoudness(sample_rate_hz, channels)
+        self._weighting = KWeighting(sample_rate_hz, channels)
+        self._integrated = IntegratedLoudness()
         self._true_peak = TruePeakMeter(sample_rate_hz, channels)
         self._hops = FixedBlocks(channels, hop_frames(sample_rate_hz), self._add)
 
@@ -144,7 +157,8 @@ class LoudnessMeter:
         return Loudness(self._integrated.lufs(), self._true_peak.finish())
 
     def _add(self, hop: Samples) -> Samples:
-        self._integrated.add(hop)
+        weighted = self._weighting.process(hop)
+        self._integrated.add(float(np.einsum("cf,cf->", weighted, weighted)) / hop.shape[1])
         return empty(self._channels)
 
 

@@ -36,10 +36,12 @@ class Dither:
         scaled = block * self._scale
         rounded: npt.NDArray[np.float32] = np.rint(scaled)
         # Drawn frame by frame, so that blocks do not matter, and also where it is not needed.
-        noise = self._random.random((block.shape[1], 2, block.shape[0]), np.float32)
+        noise = self._random.integers(0, 2**32, block.T.shape, np.uint32).T
         changed = scaled != rounded
         if not changed.any():
             return rounded
         # In float64: at 24 bits a float32 has no place for a part of a step.
-        dithered = np.rint(scaled.astype(np.float64) + (noise[:, 0] - noise[:, 1]).T)
+        # Both halves of a random number are even from 0 to 1: their difference is a triangle.
+        triangle = ((noise >> 16).astype(np.float64) - (noise & 0xFFFF)) * 2.0**-16
+        dithered = np.rint(scaled + triangle)
         return np.where(changed, dithered, rounded).astype(np.float32)

@@ -25,8 +25,8 @@ from pedalboard import Compressor
 from scipy.signal import lfilter
 
 from mixdown.mix import Compression as Level
-from services.remixer.effects.processor import FixedBlocks, silence
-from services.remixer.loudness import IntegratedLoudness, hop_frames
+from services.remixer.effects.processor import FixedBlocks, empty, silence
+from services.remixer.loudness import IntegratedLoudness, KWeighting, hop_frames
 from services.runtime.audio_reader import Samples
 
 STEM_OFFSET_LU = -6.0
@@ -38,6 +38,7 @@ TYPICAL_LUFS = -14.0
 _SMOOTHING_SECONDS = 0.005
 _LOOK_AHEAD_SECONDS = 0.008
 _AHEAD_HOPS = 10
+_HOPS_PER_BLOCK = 5
 _MAX_MAKE_UP_DB = 30.0
 _FLOOR = 1e-6
 
@@ -108,34 +109,38 @@ class Compression:
         self._preset = PRESETS[level]
         self._threshold_db = reference_lufs + self._preset.threshold_lu
         self._channels = channels
+        self._hop_frames = hop_frames(sample_rate_hz)
+        self._block_frames = _HOPS_PER_BLOCK * self._hop_frames
         ahead_frames = round(_LOOK_AHEAD_SECONDS * sample_rate_hz)
         self._delayed = silence(channels, ahead_frames)
         self._frames_to_drop = ahead_frames
         self._frames_due = 0
+        self._step_frames = step_frames(sample_rate_hz)
         self._detector = LevelDetector(
-            self._preset.attack_ms, self._preset.release_ms, sample_rate_hz
+            self._preset.attack_ms, self._preset.release_ms, sample_rate_hz / self._step_frames
         )
-        self._before = IntegratedLoudness(sample_rate_hz, channels)
-        self._after = IntegratedLoudness(sample_rate_hz, channels)
+        self._last_gain = 1.0
+        self._weighting = KWeighting(sample_rate_hz, channels)
+        self._before = IntegratedLoudness()
+        self._after = IntegratedLoudness()
         # Until anything was heard: what a steady sound at the reference loses.
         self._make_up_db = -float(self._gain_db(np.array([reference_lufs]))[0])
         self._factor: float | None = None
-        self._hop_frames = hop_frames(sample_rate_hz)
-        self._hops = FixedBlocks(channels, self._hop_frames, self._compress)
+        self._blocks = FixedBlocks(channels, self._block_frames, self._compress)
         self._waiting: deque[Samples] = deque()
 
     def process(self, block: Samples) -> Samples:
         """Returns what is ready of the block, compressed."""
         self._frames_due += block.shape[1]
-        return self._compensated(self._hops.process(block))
+        return self._compensated(self._blocks.process(block))
 
     def finish(self) -> Samples:
         """Returns the frames that waited for what lies ahead of them."""
-        filled = silence(self._channels, -self._hops.waiting_frames % self._hop_frames)
-        parts = [self._hops.process(filled)]
+        # Enough to fill up the last block and to let out what the look-ahead holds.
+        missing = -self._blocks.waiting_frames % self._block_frames + self._block_frames
+        parts = [self._blocks.process(silence(self._channels, missing))]
         while self._waiting:
             parts.append(self._louder(self._waiting.popleft()))
-        parts.append(self._louder(self._hop(silence(self._channels, self._hop_frames))))
         return self._compensated(np.concatenate(parts, axis=1))
 
     def _compensated(self, compressed: Samples) -> Samples:
@@ -146,25 +151,42 @@ class Compression:
         self._frames_due -= ready.shape[1]
         return ready
 
-    def _compress(self, hop: Samples) -> Samples:
-        self._waiting.append(self._hop(hop))
-        if len(self._waiting) <= _AHEAD_HOPS:
-            return hop[:, :0]
-        return self._louder(self._waiting.popleft())
+    def _compress(self, block: Samples) -> Samples:
+        """Compresses what came before the look-ahead, hop by hop."""
+        gain = self._gain(block)
+        joined = np.concatenate((self._delayed, block), axis=1)
+        self._delayed = joined[:, self._block_frames :]
+        late = joined[:, : self._block_frames]
+        weighted = self._weighting.process(late)
+        power = np.einsum("cf,cf->f", weighted, weighted)
+        ready = []
+        for start in range(0, self._block_frames, self._hop_frames):
+            hop = slice(start, start + self._hop_frames)
+            # The gain moves so slowly that it may be applied after the weighting as well.
+            self._follow(power[hop].mean(), (power[hop] * gain[hop] ** 2).mean())
+            self._waiting.append(late[:, hop] * gain[hop].astype(np.float32))
+            if len(self._waiting) > _AHEAD_HOPS:
+                ready.append(self._louder(self._waiting.popleft()))
+        return np.concatenate(ready, axis=1) if ready else empty(self._channels)
 
-    def _hop(self, hop: Samples) -> Samples:
-        """Compresses what came before the look-ahead, and follows what that does to loudness."""
-        gain_db = self._gain_db(self._detector.level_db(hop))
-        joined = np.concatenate((self._delayed, hop), axis=1)
-        self._delayed = joined[:, self._hop_frames :]
-        late = joined[:, : self._hop_frames]
-        compressed: Samples = late * (10.0 ** (gain_db / 20.0)).astype(np.float32)
-        self._before.add(late)
-        self._after.add(compressed)
-        before, after = self._before.lufs(), self._after.lufs()
-        if before is not None and after is not None:
-            self._make_up_db = min(max(before - after, 0.0), _MAX_MAKE_UP_DB)
-        return compressed
+    def _follow(self, before: float, after: float) -> None:
+        """Takes note of the power of the next hop, before and after the compression."""
+        self._before.add(float(before))
+        self._after.add(float(after))
+        before_lufs, after_lufs = self._before.lufs(), self._after.lufs()
+        if before_lufs is not None and after_lufs is not None:
+            self._make_up_db = min(max(before_lufs - after_lufs, 0.0), _MAX_MAKE_UP_DB)
+
+    def _gain(self, block: Samples) -> npt.NDArray[np.float64]:
+        """Returns the gain for each frame of a block: lines between the steps of the detector."""
+        power = np.einsum("cf,cf->f", block, block, dtype=np.float64)
+        level_db = self._detector.level_db(power.reshape(-1, self._step_frames).mean(axis=1))
+        ends = 10.0 ** (self._gain_db(level_db) / 20.0)
+        begins = np.concatenate(([self._last_gain], ends[:-1]))
+        self._last_gain = float(ends[-1])
+        part = np.arange(1, self._step_frames + 1) / self._step_frames
+        gain: npt.NDArray[np.float64] = begins[:, None] + (ends - begins)[:, None] * part
+        return gain.reshape(-1)
 
     def _louder(self, hop: Samples) -> Samples:
         target = 10.0 ** (self._make_up_db / 20.0)
@@ -179,6 +201,17 @@ class Compression:
         return curve_db(level_db, self._threshold_db, self._preset.ratio, self._preset.knee_db)
 
 
+def step_frames(sample_rate_hz: int) -> int:
+    """Returns how many frames share a value of the level: a quarter of a millisecond at most.
+
+    >>> step_frames(44100)
+    10
+    """
+    hop = hop_frames(sample_rate_hz)
+    longest = max(1, sample_rate_hz // 4000)
+    return next(frames for frames in range(longest, 0, -1) if hop % frames == 0)
+
+
 class LevelDetector:
     """Follows the level of a stream.
 
@@ -190,12 +223,12 @@ class LevelDetector:
     Args:
         attack_ms: Time constant of a rise.
         release_ms: Time constant of a fall.
-        sample_rate_hz: Sampling rate.
+        rate_hz: Values per second.
     """
 
-    def __init__(self, attack_ms: float, release_ms: float, sample_rate_hz: int) -> None:
-        self._rate_hz = sample_rate_hz
-        self._pole = math.exp(-1.0 / (_SMOOTHING_SECONDS * sample_rate_hz))
+    def __init__(self, attack_ms: float, release_ms: float, rate_hz: float) -> None:
+        self._rate_hz = rate_hz
+        self._pole = math.exp(-1.0 / (_SMOOTHING_SECONDS * rate_hz))
         self._state = np.zeros(1)
         self._follower = Compressor(
             threshold_db=20.0 * math.log10(_FLOOR),
@@ -204,9 +237,8 @@ class LevelDetector:
             release_ms=2.0 * math.pi * release_ms,
         )
 
-    def level_db(self, block: Samples) -> npt.NDArray[np.float64]:
-        """Returns the level at each frame of the next block, `[frames]`."""
-        power = (block.astype(np.float64) ** 2).sum(axis=0)
+    def level_db(self, power: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Returns the level for each value of a power that was summed over the channels."""
         smooth, self._state = lfilter([1.0 - self._pole], [1.0, -self._pole], power, zi=self._state)
         amplitude = np.sqrt(np.maximum(smooth, _FLOOR**2)).astype(np.float32)[None, :]
         followed = self._follower.process(amplitude, self._rate_hz, reset=False)
