@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mixdown.mix import EqBand, Filter
-from services.remixer.effects.compression import Compression
 from services.remixer.effects.equaliser import Equaliser
 from services.remixer.effects.filters import Filters
 from services.remixer.effects.gain import Gain, Mute
@@ -167,38 +166,6 @@ def test_filters_out_of_reach_of_the_rate_pass_all_or_nothing():
     assert np.array_equal(
         run(Filters([band], 16_000, 2), samples), run(Filters([high], 16_000, 2), samples)
     )
-
-
-def dynamic_range_db(samples) -> float:
-    """Range between the loud and the quiet tenth of windows of 50 ms."""
-    frames = RATE_HZ // 20
-    count = samples.shape[1] // frames
-    windows = samples[:, : count * frames].reshape(2, count, frames)
-    levels = 10 * np.log10((windows.astype(np.float64) ** 2).mean(axis=(0, 2)))
-    return float(np.percentile(levels, 90) - np.percentile(levels, 10))
-
-
-def test_each_level_of_compression_leaves_less_dynamic_range():
-    swell = np.repeat(10 ** (np.tile([-36, -24, -12, -18, -6, -30], 4) / 20), RATE_HZ // 2)
-    samples = (noise(len(swell), level=0.5) * swell).astype(np.float32)
-    ranges = [dynamic_range_db(samples)] + [
-        dynamic_range_db(run(Compression(level, RATE_HZ, 2), samples))
-        for level in ("low", "medium", "high")
-    ]
-    steps = -np.diff(ranges)
-    assert (steps > 2.0).all(), ranges
-
-
-@pytest.mark.parametrize("level", ["low", "medium", "high"])
-def test_compression_keeps_the_stereo_image(level):
-    left = noise(RATE_HZ, 1, level=0.3)
-    samples = np.concatenate((left, left / 4))
-    compressed = run(Compression(level, RATE_HZ, 2), samples)
-    assert np.allclose(compressed[0], 4 * compressed[1], rtol=1e-5, atol=1e-7)
-
-
-def test_compression_leaves_silence_silent():
-    assert not run(Compression("high", RATE_HZ, 2), np.zeros((2, 10_000), np.float32)).any()
 
 
 def test_more_reverb_is_more_reverberation_over_the_same_dry_sound():
