@@ -10,6 +10,7 @@ import json
 import os
 import string
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import mixdown.gateway.v1
 _BESIDE = Path(__file__).with_name("envoy.yaml")  # in an installed package
 _CHECKOUT = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
 
+_HOST = "127.0.0.1"
 _DESCRIPTORS = Path(mixdown.gateway.v1.__file__).with_name("gateway.binpb")
 
 
@@ -56,25 +58,28 @@ class EnvoySettings:
     Args:
         address: Address that Envoy listens on.
         port: Port that Envoy listens on.
+        internal_port: Port for calls from service to service, on 127.0.0.1 only.
         admin_port: Port of Envoy's administration, on 127.0.0.1 only.
-        gateway_host: Where the gateway is.
-        gateway_port: Port of the gateway.
+        ports: Ports of the services on 127.0.0.1, by name.
         folder: Where what Envoy needs besides is written.
         authentication: Whose tokens are accepted; None is development mode, in which no token is
             asked for and the gateway itself names the one user.
         rate_limit: How often one user may call.
         cors_origins: Origins whose pages may call, as `https://example.com`.
+        separator_calls: Calls of the separators, running or waiting, above which further ones are
+            refused at once.
     """
 
     address: str
     port: int
+    internal_port: int
     admin_port: int
-    gateway_host: str
-    gateway_port: int
+    ports: Mapping[str, int]
     folder: Path
     authentication: Authentication | None = None
     rate_limit: RateLimit = field(default_factory=RateLimit)
     cors_origins: tuple[str, ...] = ()
+    separator_calls: int = 64
 
 
 def render(settings: EnvoySettings) -> str:
@@ -89,8 +94,11 @@ def render(settings: EnvoySettings) -> str:
         MIXDOWN_ENVOY_ADDRESS=settings.address,
         MIXDOWN_ENVOY_PORT=settings.port,
         MIXDOWN_ENVOY_ADMIN_PORT=settings.admin_port,
-        MIXDOWN_GATEWAY_HOST=settings.gateway_host,
-        MIXDOWN_GATEWAY_PORT=settings.gateway_port,
+        MIXDOWN_ENVOY_INTERNAL_ADDRESS=_HOST,
+        MIXDOWN_ENVOY_INTERNAL_PORT=settings.internal_port,
+        **{f"MIXDOWN_{name.upper()}_HOST": _HOST for name in settings.ports},
+        **{f"MIXDOWN_{name.upper()}_PORT": port for name, port in settings.ports.items()},
+        MIXDOWN_SEPARATOR_CALLS=settings.separator_calls,
         MIXDOWN_JWT_DISABLED="true" if known is None else "false",
         MIXDOWN_JWT_JWKS_FILE=_quoted(str(accepted.jwks.resolve())),
         MIXDOWN_JWT_JWKS_FOLDER=_quoted(str(accepted.jwks.resolve().parent)),

@@ -65,12 +65,14 @@ class Suite:
         data_folder: Where it keeps everything: database, files, Envoy's configuration.
         edge: How Envoy meets callers.
         ports: Ports of the services on 127.0.0.1, by name.
+        internal_port: Port that Envoy listens on for calls from service to service.
         admin_port: Port of Envoy's administration on 127.0.0.1.
     """
 
     data_folder: Path
     edge: Edge
     ports: dict[str, int]
+    internal_port: int
     admin_port: int
 
     @property
@@ -102,7 +104,7 @@ class Suite:
                 MIXDOWN_DRAIN_SECONDS="3",
             ),
             **{
-                f"MIXDOWN_{other.upper()}_ADDRESS": self.address_of(other)
+                f"MIXDOWN_{other.upper()}_ADDRESS": f"{HOST}:{self.internal_port}"
                 for other in SERVICES
                 if other != name
             },
@@ -131,9 +133,9 @@ class Suite:
         return EnvoySettings(
             address=self.edge.host,
             port=self.edge.port,
+            internal_port=self.internal_port,
             admin_port=self.admin_port,
-            gateway_host=HOST,
-            gateway_port=self.ports["gateway"],
+            ports=self.ports,
             folder=self.data_folder,
             authentication=self.edge.authentication,
             rate_limit=self.edge.rate_limit,
@@ -157,11 +159,12 @@ def plan_suite(data_folder: Path, edge: Edge) -> Suite:
         raise SuiteError(f"cannot make the folder {data_folder}: {error.strerror}") from error
     with ExitStack() as held:  # all at once, so that no two are the same
         public = _take(held, edge.host, edge.port)
-        admin, *ports = (_take(held, HOST, 0) for _ in range(len(SERVICES) + 1))
+        admin, internal, *ports = (_take(held, HOST, 0) for _ in range(len(SERVICES) + 2))
     return Suite(
         data_folder=data_folder.resolve(),
         edge=replace(edge, port=public),
         ports=dict(zip(SERVICES, ports, strict=True)),
+        internal_port=internal,
         admin_port=admin,
     )
 

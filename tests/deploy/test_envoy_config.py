@@ -12,7 +12,12 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
 from mixdown.gateway.v1 import gateway_pb2
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.remixer.v1 import remixer_pb2
+from mixdown.separator.v1 import separator_pb2
+from mixdown.session.v1 import session_pb2
 from services.local.envoy import EnvoySettings, render
+from services.local.suite import SERVICES
 
 ENVOY = Path(sys.executable).with_name("envoy")
 
@@ -23,9 +28,9 @@ def rendered(tmp_path) -> str:
         EnvoySettings(
             address="127.0.0.1",
             port=8080,
+            internal_port=8081,
             admin_port=9901,
-            gateway_host="127.0.0.1",
-            gateway_port=50051,
+            ports={name: 50051 + number for number, name in enumerate(SERVICES)},
             folder=tmp_path,
         )
     )
@@ -94,3 +99,34 @@ def test_the_streaming_calls_and_no_others_have_a_route_without_a_time_limit(con
     }
     for path, streams in paths.items():
         assert (path in unlimited) == streams, path
+
+
+@pytest.mark.parametrize(
+    "module", [session_pb2, interpreter_pb2, remixer_pb2, separator_pb2], ids=lambda m: m.__name__
+)
+def test_between_services_only_reads_are_asked_again_and_only_streams_are_endless(config, module):
+    manager = config["static_resources"]["listeners"][1]["filter_chains"][0]["filters"][0]
+    routes = manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+    for service in module.DESCRIPTOR.services_by_name.values():
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            route = next(
+                route["route"]
+                for route in routes
+                if path == route["match"].get("path")
+                or path.startswith(route["match"].get("prefix", "no prefix"))
+            )
+            streams = method.client_streaming or method.server_streaming
+            assert (route["timeout"] == "0s") == streams, path
+            retried = route.get("retry_policy", {}).get("retry_on", "")
+            reads = method.name.startswith(("Get", "List", "Interpret")) and not streams
+            assert ("unavailable" in retried.split(",")) == reads, path
+
+
+def test_a_listener_for_services_is_not_for_callers(config):
+    public, internal = config["static_resources"]["listeners"]
+    assert internal["name"] == "internal"
+    assert internal["address"]["socket_address"]["address"] == "127.0.0.1"
+    manager = public["filter_chains"][0]["filters"][0]["typed_config"]
+    routes = manager["route_config"]["virtual_hosts"][0]["routes"]
+    assert {route["route"]["cluster"] for route in routes if "route" in route} == {"gateway"}

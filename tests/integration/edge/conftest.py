@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mixdown.gateway.v1 import gateway_pb2_grpc
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
+from services.local.suite import SERVICES
 from tests.integration.gateway.conftest import Suite, free_port
 
 ENVOY = Path(sys.executable).with_name("envoy")
@@ -76,14 +78,17 @@ class Edge:
 def edge_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     suite = Suite(tmp_path_factory.mktemp("edge"))
     suite.temporary.mkdir()
-    names = ("session", "interpreter", "separator", "remixer", "gateway")
-    suite.ports = {name: free_port() for name in names}
+    suite.ports = {name: free_port() for name in (*SERVICES, "internal")}
+    # From service to service they go through Envoy too.
+    through_envoy = {
+        f"MIXDOWN_{name.upper()}_ADDRESS": suite.address("internal") for name in SERVICES
+    }
     try:
         suite.start("session", "services.session")
         suite.start("interpreter", "services.interpreter", MIXDOWN_ENGINE="builtin")
         suite.start("separator", "tests.integration.gateway.separator_double")
-        suite.start("remixer", "services.remixer")
-        suite.start("gateway", "services.gateway")
+        suite.start("remixer", "services.remixer", **through_envoy)
+        suite.start("gateway", "services.gateway", **through_envoy)
         suite.wait()
         yield suite
     finally:
@@ -100,17 +105,23 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
     settings = EnvoySettings(
         address="127.0.0.1",
         port=free_port(),
+        internal_port=edge_suite.ports["internal"],
         admin_port=free_port(),
-        gateway_host="127.0.0.1",
-        gateway_port=edge_suite.ports["gateway"],
+        ports={name: edge_suite.ports[name] for name in SERVICES},
         folder=folder,
         authentication=Authentication(jwks, ISSUER, AUDIENCE),
         rate_limit=RateLimit(burst=CALLS_AT_ONCE, per_second=1),
         cors_origins=(ORIGIN,),
     )
-    config = folder / "envoy.yaml"
+    with running_envoy(settings):
+        yield Edge(settings.port, issuer, edge_suite)
+
+
+@contextmanager
+def running_envoy(settings: EnvoySettings) -> Iterator[None]:
+    config = settings.folder / "envoy.yaml"
     config.write_text(render(settings))
-    log = folder / "envoy.log"
+    log = settings.folder / "envoy.log"
     with log.open("wb") as output:
         envoy = subprocess.Popen(
             [ENVOY, "-c", config, "--log-level", "warning", "--use-dynamic-base-id"],
@@ -118,16 +129,15 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
             stderr=output,
         )
         try:
-            edge = Edge(settings.port, issuer, edge_suite)
-            wait(edge, envoy, log)
-            yield edge
+            wait(settings.port, envoy, log)
+            yield
         finally:
             envoy.terminate()
             envoy.wait(20)
 
 
-def wait(edge: Edge, envoy: subprocess.Popen[bytes], log: Path) -> None:
-    with grpc.insecure_channel(edge.address) as channel:
+def wait(port: int, envoy: subprocess.Popen[bytes], log: Path) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             try:

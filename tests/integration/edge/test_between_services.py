@@ -1,0 +1,151 @@
+"""Calls from service to service go through Envoy: breaking, and asking again."""
+
+import concurrent.futures
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
+
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
+from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from services.local.envoy import EnvoySettings
+from services.local.suite import SERVICES
+from tests.integration.edge.conftest import running_envoy
+from tests.integration.gateway.conftest import eventually, free_port
+
+CALLS = 3
+
+
+class Session(session_pb2_grpc.SessionServiceServicer):
+    """Away at the first try of everything."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+
+    def _away_at_first(self, name: str, context: grpc.ServicerContext) -> None:
+        self.asked[name] += 1
+        if self.asked[name] == 1:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+    def GetTrack(self, request, context):
+        self._away_at_first(request.track_id, context)
+        return conversation_pb2.Track(track_id=request.track_id)
+
+    def BeginTurn(self, request, context):
+        self._away_at_first(request.prompt, context)
+        return session_pb2.Work()
+
+    def WatchEvents(self, request, context):
+        self._away_at_first(request.turn_id, context)
+        yield conversation_pb2.TurnEvent()
+
+
+class Separator(separator_pb2_grpc.SeparatorServiceServicer):
+    """Computes until it is told to end."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.ended = threading.Event()
+
+    def Separate(self, request, context):
+        self.running += 1
+        yield separator_pb2.SeparateResponse()
+        self.ended.wait(30)
+
+
+class Bench:
+    def __init__(self, port: int, session: Session, separator: Separator) -> None:
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+        self.session_double, self.separator_double = session, separator
+        self.session = session_pb2_grpc.SessionServiceStub(self.channel)
+        self.separator = separator_pb2_grpc.SeparatorServiceStub(self.channel)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder: Path = tmp_path_factory.mktemp("between")
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(16))
+    session, separator = Session(), Separator()
+    session_pb2_grpc.add_SessionServiceServicer_to_server(session, server)
+    separator_pb2_grpc.add_SeparatorServiceServicer_to_server(separator, server)
+    alive = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(alive, server)
+    for name in SERVICES:
+        service = f"mixdown.{name}.v1.{name.title()}Service"
+        alive.set(service, health_pb2.HealthCheckResponse.SERVING)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    settings = EnvoySettings(
+        address="127.0.0.1",
+        port=free_port(),
+        internal_port=free_port(),
+        admin_port=free_port(),
+        ports=dict.fromkeys(SERVICES, port),
+        folder=folder,
+        separator_calls=CALLS,
+    )
+    with running_envoy(settings):
+        bench = Bench(settings.internal_port, session, separator)
+        yield bench
+        bench.channel.close()
+    separator.ended.set()
+    server.stop(0)
+
+
+def test_what_only_reads_is_asked_again(bench):
+    assert bench.session.GetTrack(session_pb2.GetTrackRequest(track_id="one")).track_id == "one"
+    assert bench.session_double.asked["one"] == 2
+
+
+def test_what_writes_is_not_said_twice(bench):
+    with pytest.raises(grpc.RpcError) as caught:
+        bench.session.BeginTurn(session_pb2.BeginTurnRequest(prompt="louder"))
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert bench.session_double.asked["louder"] == 1
+
+
+def test_a_stream_is_not_begun_twice(bench):
+    with pytest.raises(grpc.RpcError) as caught:
+        list(bench.session.WatchEvents(session_pb2.WatchEventsRequest(turn_id="turn")))
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert bench.session_double.asked["turn"] == 1
+
+
+def test_the_breaker_opens_where_the_separators_have_enough_and_closes_again(bench):
+    request = separator_pb2.SeparateRequest()
+    running = [bench.separator.Separate(request) for _ in range(CALLS)]
+    for call in running:
+        next(call)
+    with pytest.raises(grpc.RpcError) as caught:
+        next(bench.separator.Separate(request, timeout=5))
+    # Told at once, and not by the separator.
+    assert bench.separator_double.running == CALLS
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    first, second = rpc_status.from_call(caught.value).details
+    assert first.Unpack(info)
+    assert second.Unpack(retry)
+    assert info.reason == "SERVICE_UNAVAILABLE"
+    assert retry.retry_delay.ToTimedelta().total_seconds() == 1.0
+
+    running.pop().cancel()
+
+    def is_let_in() -> bool:
+        call = bench.separator.Separate(request, timeout=20)
+        try:
+            next(call)
+        except grpc.RpcError:
+            return False
+        call.cancel()
+        return True
+
+    assert eventually(is_let_in)
+    for call in running:
+        call.cancel()
