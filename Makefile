@@ -42,8 +42,13 @@ format: $(VENV)/.ready  ## Format code and contracts.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
-docs: $(VENV)/.ready  ## Write docs/configuration.md from the code.
+docs: $(VENV)/.ready  ## Write docs/configuration.md and the curves of docs/effects.md from the code.
 	$(BIN)/python -m scripts.document_settings
+	$(BIN)/python -m scripts.plot_effects
+
+bench: $(VENV)/.ready  ## Measure separation and rendering beside what they are compared with.
+	$(BIN)/python -m benchmarks.separation
+	$(BIN)/python -m benchmarks.remix
 
 up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 	$(BIN)/mixdown up
@@ -51,4 +56,4 @@ up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
 	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test test-slow lint format docs up demo
+.PHONY: help setup stubs lock test test-slow lint format docs bench up demo
