@@ -101,7 +101,8 @@ class AudioReader:
             raise UndecodableAudioError("There is no audio in this file.")
         self._stream = streams[stream]
         codec = self._stream.codec_context
-        if not codec.sample_rate or not codec.channels:
+        # A stream of a codec that FFmpeg does not know has no context, whatever the stubs say.
+        if codec is None or not codec.sample_rate or not codec.channels:
             raise UndecodableAudioError("The audio in this file is damaged.")
         self.sample_rate_hz = int(codec.sample_rate)
         self.channels = int(codec.channels)

@@ -6,6 +6,7 @@ import pytest
 
 from mixdown import MixdownError, NotReachableError, TurnCancelledError, connect
 from mixdown.conversation.v1 import conversation_pb2
+from tests.integration.gateway.comparing import samples_of
 from tests.integration.gateway.conftest import Caller, call_as, free_port, noise_wav
 
 
@@ -76,12 +77,13 @@ async def test_a_turn_goes_on_by_itself_when_the_connection_breaks(
     proxy.cut_after_received = 300_000
     turn = await session.ask("only the vocals", folder=tmp_path / "cut")
     assert proxy.cuts >= 1
-    assert turn.files[0].path.read_bytes() == uncut.files[0].path.read_bytes()
+    cut, whole = (item.files[0].path.read_bytes() for item in (turn, uncut))
+    assert samples_of(cut) == samples_of(whole)
     assert [path.name for path in (tmp_path / "cut").iterdir()] == ["my song - vocals.wav"]
     proxy.cuts = 0
     path = await broken.client.download(turn.files[0].artifact, tmp_path / "downloaded")
     assert proxy.cuts >= 1
-    assert path.read_bytes() == uncut.files[0].path.read_bytes()
+    assert path.read_bytes() == cut
 
 
 async def test_an_upload_goes_on_by_itself_when_the_connection_breaks(
