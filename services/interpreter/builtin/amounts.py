@@ -122,6 +122,8 @@ def share_of_one(number: Number) -> float | None:
     """Reads an amount from 0 to 1: "30%", "0.3", "30"; None for another unit."""
     if number.unit == "percent":
         return number.value / 100
+    if number.unit == "share":
+        return number.value
     if number.unit == "":
         return number.value if abs(number.value) <= 1 else number.value / 100
     return None

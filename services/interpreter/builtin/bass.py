@@ -16,7 +16,13 @@ def bass_is_tone(clause: Clause) -> bool:
     others = [
         index
         for index, item in enumerate(clause.lexemes)
-        if index != place and (item.has("target") or item.has("six") or item.has("pronoun", "them"))
+        if index != place
+        and (
+            item.has("target")
+            or item.has("six")
+            or item.has("pronoun", "them")
+            or _is_in_it(clause, index)
+        )
     ]
     if not others or not clause.any_of(
         ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
@@ -41,4 +47,16 @@ def bass_is_tone(clause: Clause) -> bool:
     return bool(before) and any(
         before[-1].has(kind)
         for kind in ("more", "less", "small", "big", "toomuch", "add", "medium")
+    )
+
+
+def _is_in_it(clause: Clause, index: int) -> bool:
+    """Whether "it" is where the bass is: "less bass in it"."""
+    previous = clause.previous
+    return (
+        clause.lexemes[index].has("pronoun", "it")
+        and index > 0
+        and clause.lexemes[index - 1].has("in")
+        and previous is not None
+        and previous.has_named_target
     )

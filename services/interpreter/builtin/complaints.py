@@ -1,4 +1,8 @@
-"""Complaints that a command explains: "the mix is too hot, lower it slightly" lowers once."""
+"""What is said about the music as it is: complaints, praise, mere statements.
+
+A complaint asks for its remedy ("the drums are too loud"), unless a command that follows tells the
+remedy ("the mix is too hot, lower it slightly" lowers once). A statement asks for nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from services.interpreter.language.lexemes import Lexeme
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     """Drops complaints that a later command takes care of; only their target is kept."""
     result: list[Clause] = []
+    clauses = _without_remedies([_complained(clause) for clause in clauses])
     for index, clause in enumerate(clauses):
         later = clauses[index + 1 :]
         if _is_complaint(clause) and any(_answers(item, clause) for item in later):
@@ -20,6 +25,59 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
         else:
             result.append(clause)
     return [clause for clause in result if clause.lexemes]
+
+
+_COPULAS = {"is", "are", "was", "were", "it is", "they are", "that is", "this is", "being"}
+_LEVELS = {"loud", "quiet", "hot", "prominent", "high", "low", "weak", "strong", "upfront"}
+_TOO = Lexeme("too", (("too", "too"),))
+_ASKING = (
+    "need", "set", "add", "give", "only", "remove", "mute", "unmute", "separate", "file", "undo",
+    "redo", "reset", "not", "unsupported", "off", "neutral", "leave",
+)  # fmt: skip
+
+
+def is_statement(clause: Clause) -> bool:
+    """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
+    copula = _copula(clause)
+    if copula < 0 or clause.any_of(set(_ASKING) - {"neutral"}) or _is_complaint(clause):
+        return False
+    return not clause.any_of(("more", "less", "vague"))
+
+
+def _copula(clause: Clause) -> int:
+    """Returns the place of "is" after a name, −1 where there is none."""
+    named = False
+    for index, item in enumerate(clause.lexemes):
+        if item.text in _COPULAS or (item.has("complaint") and named):
+            return index if named or item.text in {"it is", "they are", "that is"} else -1
+        named = named or any(item.has(kind) for kind in (*NAMED_KINDS, "pronoun", "side"))
+        if not (named or item.mark or item.has("filler")):
+            return -1
+    return -1
+
+
+def _complained(clause: Clause) -> Clause:
+    """Reads "the drums are really loud" as "too loud": a level that is told is a complaint."""
+    place = _copula(clause)
+    if place < 0 or degree_too(clause) or clause.any_of((*_ASKING, "more", "less", "enough")):
+        return clause
+    for index in range(place + 1, len(clause.lexemes)):
+        item = clause.lexemes[index]
+        if item.text in _LEVELS and not clause.numbers():
+            lexemes = (*clause.lexemes[:index], _TOO, *clause.lexemes[index:])
+            return replace(clause, lexemes=lexemes)
+    return clause
+
+
+def _without_remedies(clauses: list[Clause]) -> list[Clause]:
+    """Drops "can you fix that?" after a complaint, which tells the remedy itself."""
+    kept: list[Clause] = []
+    for clause in clauses:
+        before = kept[-1] if kept else None
+        if before is not None and _is_complaint(before) and clause.has("remedy"):
+            continue
+        kept.append(clause)
+    return kept
 
 
 def _is_complaint(clause: Clause) -> bool:
@@ -34,7 +92,9 @@ def _is_complaint(clause: Clause) -> bool:
 
 
 def _answers(command: Clause, complaint: Clause) -> bool:
-    if _is_complaint(command) or not (command.has_action or command.any_of(("set", "add"))):
+    if _is_complaint(command) or not (command.has_action or command.any_of(("set", "add", "half"))):
+        return False
+    if is_statement(command):
         return False
     if command.has("leave") or not command.has_named_target:
         return not command.has("leave")

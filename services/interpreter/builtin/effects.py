@@ -6,6 +6,8 @@ a change, or raises `UnclearError` where the words leave open what is meant.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mixdown.mix import TargetSettings
 from services.interpreter.builtin.amounts import (
     decibels,
@@ -71,6 +73,9 @@ def loudness_direction(clause: Clause) -> int:
 def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
     """Reads a change of loudness; None where the clause says none."""
     direction = loudness_direction(clause)
+    shares = clause.numbers("share") or _thirds(clause)
+    if shares:
+        return _shared_gain(clause, shares[0], direction)
     numbers = clause.numbers("db", "percent", "times", "")
     if clause.has("neutral") and not numbers and (clause.has("volume") or not direction):
         return Adjustment(0.0, False)
@@ -93,6 +98,35 @@ def gain_change(clause: Clause, settings: TargetSettings) -> Adjustment | None:
     if direction:
         return Adjustment(direction * GAIN_STEP_DB * factor(clause), True)
     return None
+
+
+_PARTS = {"a third": 1 / 3, "a fourth": 0.25, "a fifth": 0.2, "a sixth": 1 / 6}
+
+
+def says_part(clause: Clause) -> bool:
+    """Whether "a third" is a part of the loudness, not an interval."""
+    loudness = clause.has("volume") or clause.has("up", "loud") or clause.has("down", "quiet")
+    return loudness and not clause.has("pitch") and bool(_thirds(clause))
+
+
+def _thirds(clause: Clause) -> list[Number]:
+    found = [item for item in clause.lexemes if item.number and item.text in _PARTS]
+    return [replace(item.number, value=_PARTS[item.text]) for item in found if item.number]
+
+
+def _shared_gain(clause: Clause, number: Number, direction: int) -> Adjustment:
+    """Reads "to a quarter of their volume" and "by a third"."""
+    place = next(
+        i
+        for i, item in enumerate(clause.lexemes)
+        if item.number and (item.number is number or item.text in _PARTS)
+    )
+    before = [item for item in clause.lexemes[:place] if not item.has("filler")]
+    if (before and before[-1].has("to")) or (clause.has("of") and not direction):
+        return Adjustment(decibels(number.value), True)
+    if not direction:
+        raise UnclearError("Up or down by that much, or down to it?")
+    return Adjustment(decibels(1 + direction * number.value), True)
 
 
 def _scaled_gain(clause: Clause, direction: int) -> float | None:
@@ -160,7 +194,7 @@ def _percent_gain(clause: Clause, number: Number, direction: int, placed: str) -
 
 def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     """Reads a change of the amount of reverb."""
-    numbers = clause.numbers("percent", "", "times")
+    numbers = clause.numbers("percent", "", "times", "share")
     removed = clause.any_of(("remove", "off")) and not clause.has("up")
     if numbers:
         return _numbered_reverb(clause, numbers[0], settings, removed=removed)
@@ -232,6 +266,8 @@ def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
         return Adjustment(0.0, False)
     if len(numbers) > 1:
         return Adjustment(sum(n.value for n in numbers) * (-1 if down else 1), True)
+    if _thirds(clause) and not clause.has("pitch") and "turn" in clause.text.split():
+        raise UnclearError("Is that an interval, or a part of the loudness?")
     if not numbers:
         if clause.numbers():
             raise UnclearError("By how many semitones?")
@@ -250,6 +286,8 @@ def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
 def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     """Reads a change of position."""
     left, right = clause.has("side", "left"), clause.has("side", "right")
+    if clause.has("side", "apart"):
+        raise UnclearError("Which of them should go left, and which right?")
     if clause.has("side", "centre") or clause.any_of(("neutral",)):
         return Adjustment(0.0, False)
     if clause.has("side", "other"):
@@ -271,7 +309,7 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
         return Adjustment(sign * PAN_STEP * factor(clause), True)
     if clause.has("halfway") or clause.has("half", "half"):
         return Adjustment(sign * PAN_DEFAULT, False)
-    if clause.has("hard") or clause.has("max"):
+    if clause.has("hard") or clause.has("max") or clause.has("only"):
         return Adjustment(sign * 1.0, False)
     return Adjustment(sign * PAN_DEFAULT * factor(clause), False)
 

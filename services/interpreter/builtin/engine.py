@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mixdown.mix import Mix
+from mixdown.mix import MASTER, Mix
 from services.interpreter import replies
 from services.interpreter.builtin import talk
 from services.interpreter.builtin.answers import answer_proposal
@@ -14,11 +14,13 @@ from services.interpreter.builtin.clauses import (
     NAMED_KINDS,
     Clause,
 )
-from services.interpreter.builtin.complaints import without_explained_complaints
+from services.interpreter.builtin.complaints import is_statement, without_explained_complaints
 from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.joining import clauses_of
+from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
+from services.interpreter.builtin.repairs import repaired
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.intent import (
     Clarification,
@@ -63,7 +65,11 @@ def _interpret(prompt: str, context: Context) -> Interpretation:
     reason = talk.talk_reason(lexemes)
     if reason is not None:
         return _clarified(context, reason, replies.talk(reason, context), confidence=0.95)
-    turn = _read(talk.without_refusal(lexemes), context)
+    meant = repaired(lexemes)
+    words = talk.without_refusal(meant.lexemes)
+    turn = _read(talk.instead(words) if meant.retracts else words, context)
+    if meant.retracts:
+        turn = _read_instead(words, turn)
     return _assembled(turn, lexemes)
 
 
@@ -73,6 +79,23 @@ def _read(lexemes: list[Lexeme], context: Context) -> Turn:
     for clause in clauses:
         _read_one(turn, clause)
     return turn
+
+
+def _read_instead(lexemes: list[Lexeme], turn: Turn) -> Turn:
+    """Takes back the turn before where "I said …" changes the same setting."""
+    newest = turn.conversation.newest
+    past = turn.conversation.latest_change()
+    if (
+        past is None
+        or past.exchange is not newest
+        or not past.edits
+        or not turn.edits
+        or turn.revises
+    ):
+        return turn
+    if {edit.setting for edit in turn.edits} != {edit.setting for edit in past.edits}:
+        return turn
+    return _read(lexemes, turn.conversation.previous_mix())
 
 
 def _read_again(prompt: str, context: Context) -> Intent:
@@ -90,7 +113,11 @@ def _read_one(turn: Turn, clause: Clause) -> None:
         turn.questions.append(replies.ask_what())
         turn.doubt(0.5)
         return
-    if talk.is_story(clause):
+    if talk.is_story(clause) or is_statement(clause) or talk.is_praise(clause):
+        _mention(turn, clause)
+        if clause.has("unsupported") and talk.starts_like_command(clause):
+            turn.not_done.append(clause.values("unsupported")[0])
+            return
         if clause.has_action and talk.starts_like_command(clause):
             turn.doubts.append(clause.text)
         return
@@ -103,6 +130,14 @@ def _read_one(turn: Turn, clause: Clause) -> None:
     except UnclearError as unclear:
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
+
+
+def _mention(turn: Turn, clause: Clause) -> None:
+    """Remembers what a story or praise speaks of, for "it" and "those two"."""
+    stems = tuple(t for t in named_in(clause, turn.context.stems).targets if t != MASTER)
+    turn.mentioned = stems or turn.mentioned
+    if any(item.text == "it is" for item in clause.lexemes[:2]):
+        turn.name(stems)  # "it's the bass that is killing me, way too loud"
 
 
 def _start_from_history(turn: Turn, clause: Clause) -> None:
@@ -185,8 +220,16 @@ def _consistent(turn: Turn) -> tuple[list[str], list[str]]:
     stems, without = turn.stems, turn.without
     if stems and without and set(without) == set(turn.everything_but(stems)):
         return stems, []
-    if stems and without and set(stems) == set(turn.context.stems):
+    everything = set(turn.context.stems)
+    if stems and without and set(stems) == everything:
         return [], without
+    if (
+        stems
+        and without
+        and set(stems) | set(without) == everything
+        and not (set(stems) & set(without))
+    ):
+        return stems, []
     return stems, without
 
 
@@ -206,6 +249,8 @@ def _unfulfilled(
 ) -> Interpretation:
     """Nothing can be carried out: explains, proposes, or asks."""
     context = turn.context
+    if talk.is_off_topic(lexemes):
+        return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.8)
     if turn.not_done and not turn.held:
         reply = replies.cannot_do(turn.not_done[0])
         found = _clarified(context, "unsupported_operation", reply, confidence=0.9)

@@ -18,12 +18,28 @@ _LESS_FILES = {
     "guitarless": "guitar",
     "pianoless": "piano",
 }
-_ONE_PART_VERBS = ("isolat", "solo", "extract", "grab", "pick", "single", "pull", "lift", "alone")
+_ONE_PART_VERBS = (
+    "nothing but",
+    "isolat",
+    "solo",
+    "extract",
+    "grab",
+    "pick",
+    "single",
+    "pull",
+    "lift",
+    "alone",
+)
+_EACH = {"separately", "individually", "seperately", "as separate files", "in separate files",
+         "as individual files", "on separate tracks", "as separate wavs", "into stems"}  # fmt: skip
 _WANTING = {"want", "need", "have"}
 
 
 def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that asks for audio as it is; False where it asks for something else."""
+    if _reduces_to(clause) and [t for t in named.targets if t != MASTER]:
+        _hand_stems(turn, tuple(target for target in named.targets if target != MASTER))
+        return True
     level = clause.any_of(("up", "more", "less", "down")) or clause.numbers("times")
     if clause.numbers("db", "percent") or (level and not clause.any_of(("file", "separate"))):
         return False
@@ -53,6 +69,15 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
         _hand_without(turn, named.excluded)
         return True
     return False
+
+
+def _reduces_to(clause: Clause) -> bool:
+    """Whether only what is named is to be left: "strip it down to just piano and voice"."""
+    if clause.numbers() or not clause.has("only"):
+        return False
+    place = clause.index("only")
+    before = [item for item in clause.lexemes[:place] if not item.has("filler")]
+    return bool(before) and before[-1].has("to") and clause.any_of(("down", "remove", "separate"))
 
 
 def _names_all_stems(clause: Clause) -> bool:
@@ -91,7 +116,8 @@ def _read_file(turn: Turn, clause: Clause, named: Named) -> bool:
                 )
             _hand_without(turn, (stem,))
     if "acapella" in files:
-        _hand_stems(turn, (VOCALS,))
+        others = () if clause.any_of(("remove", "except")) else named.targets
+        _hand_stems(turn, tuple(dict.fromkeys((VOCALS, *(t for t in others if t != MASTER)))))
     if "instrumental" in files and not set(files) & set(_LESS_FILES):
         _read_instrumental(turn, clause, named)
     return True
@@ -176,7 +202,7 @@ def _removed_stems(turn: Turn, clause: Clause, removed: Named) -> tuple[str, ...
     if removed.targets:
         return tuple(target for target in removed.targets if target != MASTER)
     if removed.pronoun in {"it", "them", "that", "both"}:
-        known = turn.last_named or turn.conversation.touched()
+        known = turn.last_named or turn.mentioned or turn.conversation.touched()
         return tuple(target for target in known if target != MASTER)
     return ()
 
@@ -193,6 +219,9 @@ def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
         _hand_stems(turn, turn.context.stems)
         return True
     if named.group == "instruments":
+        if any(item.text in _EACH for item in clause.lexemes):
+            _hand_stems(turn, turn.everything_but((VOCALS, *named.excluded)))
+            return True
         if named.targets:
             _hand_stems(turn, tuple(t for t in named.targets if t != MASTER))
         _hand_without(turn, (VOCALS,))
@@ -221,7 +250,7 @@ def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.pronoun in {"them", "both"} or (
         named.pronoun in {"that", "it"} and (one_part or clause.has("only"))
     ):
-        known = tuple(t for t in turn.conversation.touched() if t != MASTER)
+        known = turn.mentioned or tuple(t for t in turn.conversation.touched() if t != MASTER)
         if known:
             _hand_stems(turn, known)
             return True

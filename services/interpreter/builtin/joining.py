@@ -15,15 +15,19 @@ from services.interpreter.builtin.clauses import (
     TARGET_KINDS,
     Clause,
     is_filler,
+    is_verb,
 )
+from services.interpreter.builtin.complaints import is_statement
+from services.interpreter.builtin.pairs import apart
 from services.interpreter.builtin.sharing import carried, shared, tonal, varied
 from services.interpreter.builtin.splitting import pieces_of
+from services.interpreter.builtin.talk import is_praise
 from services.interpreter.language.lexemes import Lexeme
 
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Reads a prompt into clauses."""
-    return varied(shared(carried(tonal(_joined(pieces_of(lexemes))))))
+    return varied(shared(carried(tonal(_joined(pieces_of(apart(lexemes)))))))
 
 
 def _is_only_targets(piece: Clause) -> bool:
@@ -37,6 +41,8 @@ def _is_only_targets(piece: Clause) -> bool:
         and not piece.numbers()
         and not piece.has("group", "stems")
         and not _tells_of_someone(piece)
+        and not is_praise(piece)
+        and not is_statement(piece)
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())
         and len(piece.unknown) < 2
@@ -91,6 +97,8 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             continue
         if before is not None and (
             _completes_eq(before, piece)
+            or _elaborates(before, piece)
+            or _limits(before, piece)
             or _lists_bands(before, piece)
             or _names_means(before, piece)
         ):
@@ -151,13 +159,49 @@ def _lists_bands(before: Clause, piece: Clause) -> bool:
     )
 
 
+def _elaborates(before: Clause, piece: Clause) -> bool:
+    """Whether "like 4 dB less" only tells how much, after "further back"."""
+    if piece.any_of(TARGET_KINDS) or piece.joiner not in {",", "with"} or piece.has_verb:
+        return False
+    if not piece.numbers("db", "percent") or before.numbers() or piece.numbers("hz"):
+        return False
+
+    def way(clause: Clause) -> int:
+        return clause.any_of(("up", "more")) - clause.any_of(("down", "less"))
+
+    return way(before) != 0 and way(before) == way(piece) and not before.has("up", "buried")
+
+
+def _limits(before: Clause, piece: Clause) -> bool:
+    """Whether "but only 10%" belongs to the clause before."""
+    return (
+        piece.joiner in {"but", ","}
+        and piece.has("only")
+        and bool(piece.numbers())
+        and not piece.any_of((*TARGET_KINDS, *ACTION_KINDS, "give", "set", "add"))
+        and not before.numbers()
+        and before.has_said_something
+    )
+
+
 def _names_means(before: Clause, piece: Clause) -> bool:
     """Whether "with compression" only names what "smash the drums" does."""
+    if _is_on_its_own(piece) and before.has_named_target:
+        return True
+    if piece.joiner != "with":
+        return False
+    if piece.has("q") and (before.numbers("hz") or before.has("eq") or before.has("region")):
+        return not piece.numbers("hz", "db")
+    return piece.has("compression") and before.has("compression") and not piece.has_named_target
+
+
+def _is_on_its_own(piece: Clause) -> bool:
+    """Whether a piece says only how something is handed out: "…, on its own"."""
     return (
-        piece.joiner == "with"
-        and piece.has("compression")
-        and before.has("compression")
-        and not piece.has_named_target
+        piece.joiner in {",", "and"}
+        and piece.has("separate")
+        and not any(is_verb(item) and " " not in item.text for item in piece.lexemes)
+        and all(item.has("separate") or is_filler(item) for item in piece.lexemes)
     )
 
 

@@ -109,7 +109,7 @@ def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
         return "reverb"
     if frequencies or clause.any_of(EQ_KINDS) or bass_is_tone or _is_plain_frequency(clause):
         return "eq"
-    if clause.numbers("semitone"):
+    if clause.numbers("semitone") and not effects.says_part(clause):
         return "pitch"
     if clause.any_of(("side", "pan")):
         return "pan"
@@ -146,7 +146,7 @@ def _is_about_loudness(clause: Clause) -> bool:
         )
     ):
         return True
-    return bool(clause.numbers("db", "percent", "times")) or (
+    return bool(clause.numbers("db", "percent", "times", "share")) or (
         bool(clause.numbers("")) and (clause.has("to") or any(n.signed for n in clause.numbers("")))
     )
 
@@ -339,9 +339,14 @@ def _is_left_alone(clause: Clause, named: Named) -> bool:
     )
 
 
+_TAKEN = {"removed", "muted", "gone", "taken out", "deleted", "silenced", "turned off", "touched"}
+
+
 def _is_unwanted(clause: Clause) -> bool:
     """Whether "not" says to take something out: "I don't want the drums"."""
     place = clause.index("not")
+    if any(item.text in _TAKEN for item in clause.lexemes[place + 1 :]):
+        return False  # "I don't want the vocals removed"
     following = clause.lexemes[place + 1 : place + 2]
     return bool(following) and following[0].text in {
         "want",
@@ -411,6 +416,7 @@ def _completed(clause: Clause) -> Clause:
     ):
         return clause
     kept_numbers = not clause.numbers()
+    signed = any(number.signed for number in clause.numbers())
     carried = tuple(
         item
         for item in before.lexemes
@@ -419,6 +425,7 @@ def _completed(clause: Clause) -> Clause:
         )
         and not item.has("in")
         and not any(kind.startswith("instrument_") for kind, _ in item.readings)
+        and not (signed and (item.has("up") or item.has("down")))
         and (
             kept_numbers
             or not item.number

@@ -16,6 +16,7 @@ from services.interpreter.builtin.effects import (
     UnclearError,
 )
 from services.interpreter.builtin.named import Named
+from services.interpreter.builtin.revising import read_revision
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import apply_edits, difference
 from services.interpreter.intent import (
@@ -46,9 +47,12 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that only varies an earlier change; False for any other clause."""
     if named.instruments:
         return False
+    if read_revision(turn, clause, named):
+        return True
     if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
         return True
-    if _has_own_content(clause):
+    limited = clause.has("pronoun", "same") and clause.has("only") and len(clause.numbers()) == 1
+    if _has_own_content(clause.without(lambda item: limited and bool(item.number))):
         return False
     if clause.has("pronoun", "same") or _is_also(clause, named) or clause.has("instead"):
         return _read_same(turn, clause, named)
@@ -263,7 +267,31 @@ def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
             return _vary(turn, clause, past, sign=1, share=1.0)
         else:
             raise UnclearError("The same for which part?")
-    return _repeat(turn, past, stems, instead=clause.has("instead"))
+    known = len(turn.edits)
+    done = _repeat(turn, past, stems, instead=clause.has("instead"))
+    if clause.numbers():
+        edits = [_limited(edit, clause.numbers()[0]) for edit in turn.edits[known:]]
+        turn.mix = turn.context.mix if not known else turn.mix
+        del turn.edits[known:]
+        turn.add_edits(edits)
+    return done
+
+
+def _limited(edit: Edit, number: Number) -> Edit:
+    """Returns a repeated change with another amount: "the same, but only 10%"."""
+    share = amounts.share_of_one(number)
+    match edit.change:
+        case Adjustment() if edit.setting in {"reverb", "pan"} and share is not None:
+            sign = -1 if edit.change.value < 0 else 1
+            return replace(edit, change=Adjustment(sign * share, False))
+        case Adjustment(value, relative) if number.unit in {"db", "semitone", ""}:
+            sign = -1 if value < 0 else 1
+            return replace(edit, change=Adjustment(sign * abs(number.value), relative))
+        case EqBand() as band if number.unit in {"db", ""}:
+            sign = -1 if band.gain_db < 0 else 1
+            return replace(edit, change=replace(band, gain_db=sign * abs(number.value)))
+        case _:
+            raise UnclearError("How much should that be?")
 
 
 def _corrected(turn: Turn, clause: Clause) -> Past | None:

@@ -30,21 +30,12 @@ def _without_fillers(pieces: list[Clause]) -> list[Clause]:
         says_nothing = all(
             item.mark or item.has("filler") or item.has("greeting") for item in piece.lexemes
         )
-        if says_nothing or _is_praise(piece):
+        if says_nothing:
             pause = stronger(pause, piece.joiner)
             continue
         kept.append(replace(piece, joiner=stronger(pause, piece.joiner)) if pause else piece)
         pause = ""
     return kept
-
-
-def _is_praise(piece: Clause) -> bool:
-    """Whether a piece only praises: "the drums are great"."""
-    return piece.has("greeting", "praise") and not (
-        piece.has_action
-        or piece.numbers()
-        or piece.any_of(("give", "only", "add", "set", "accept"))
-    )
 
 
 def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
@@ -174,7 +165,9 @@ def _without_adjunct(piece: Clause) -> Clause:
         if index < opening:
             continue
         # "louder than the drums by 2 dB": what it is compared with is not changed.
-        compared = (compared or item.has("than")) and not (item.number or item.has("by"))
+        compared = (compared or item.has("than") or _hides(kept, item)) and not (
+            item.number or item.has("by")
+        )
         if compared:
             continue
         done = Clause(tuple(kept))
@@ -191,6 +184,8 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         if item.has("question") and kept and says:
             break
+        if item.has("leave") and item.text.startswith("without") and says:
+            break
         if item.text in {
             "to make",
             "to have",
@@ -205,6 +200,20 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
+    """Whether what follows only hides what is to be heard: "can't hear her over the drums"."""
+    covers = item.has("bound", "above", "below") or item.text in {
+        "over the",
+        "behind",
+        "by",
+        "because of",
+        "in",
+        "through",
+    }
+    named = any(found.has(kind) for found in kept for kind in NAMED_KINDS)
+    return covers and named and any(found.has("up", "buried") for found in kept)
 
 
 def _commands(item: Lexeme) -> bool:
@@ -227,6 +236,13 @@ def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
 
 def _is_purpose(done: Clause, following: tuple[Lexeme, ...], says: bool) -> bool:
     rest = Clause(following)
+    whose = following[0].text if following else ""
+    if (
+        says
+        and whose in {"my", "our", "his", "her", "their", "a", "an"}
+        and not (rest.any_of(TARGET_KINDS))
+    ):
+        return True
     if not rest.any_of((*TARGET_KINDS, "file")) and not rest.any_of(("unsupported",)):
         return says or done.has_named_target or not rest.has_action
     if all(is_filler(item) or item.has("pronoun") for item in done.lexemes) and any(

@@ -65,6 +65,10 @@ def _is_polite_command(words: list[Lexeme]) -> bool:
     """Whether "help me make the vocals louder" is a command after all."""
     place = next(i for i, item in enumerate(words) if item.has("help"))
     text = words[place].text
+    if text == "help":
+        rest = Clause(tuple(w for i, w in enumerate(words) if i != place))
+        if rest.has("tone") and rest.any_of(NAMED_KINDS):
+            return True
     if text in {"help me", "help", "help me out", "how would i", "how do i", "how can i"}:
         following = Clause(tuple(words[place + 1 :]))
         return text.startswith("help") and following.has_action and following.any_of(NAMED_KINDS)
@@ -106,6 +110,12 @@ def is_question(clause: Clause) -> bool:
     )
 
 
+def is_off_topic(lexemes: list[Lexeme]) -> bool:
+    """Whether a prompt is plainly about something else: the weather, an e-mail."""
+    clause = Clause(tuple(lexemes))
+    return clause.has("offtopic") and not clause.any_of(NAMED_KINDS)
+
+
 def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
     """Whether a prompt has nothing to do with the track."""
     words = says(lexemes)
@@ -132,12 +142,21 @@ _SUBJECTS = {
 _TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "have"}
 
 
+def is_praise(clause: Clause) -> bool:
+    """Whether a clause only praises: "the drums are great", "I love the vocals"."""
+    return clause.has("greeting", "praise") and not (
+        clause.has_action
+        or clause.numbers()
+        or clause.any_of(("give", "only", "add", "set", "accept"))
+    )
+
+
 def is_story(clause: Clause) -> bool:
     """Whether a clause tells something instead of asking for it."""
     unknown = clause.unknown
+    words = [item.text for item in clause.lexemes if not item.mark]
     if not unknown:
         return False
-    words = [item.text for item in clause.lexemes if not item.mark]
     if words[0] in _SUBJECTS and _TELLING & {part for word in words for part in word.split()}:
         return True
     meaningful = [item for item in clause.lexemes if not item.mark and not is_filler(item)]
@@ -166,10 +185,17 @@ def without_refusal(lexemes: list[Lexeme]) -> list[Lexeme]:
     }  # fmt: skip
     if not (refused and followed_by_pause):
         return lexemes
-    rest = lexemes[place:]
-    if all(
-        is_filler(item) or item.mark or any(item.has(kind) for kind in (*NAMED_KINDS, "and"))
-        for item in rest
-    ) and any(item.has("target") or item.has("six") for item in rest):
-        return [*rest, Lexeme("instead", (("instead", "instead"),))]
-    return rest
+    return instead(lexemes[place:])
+
+
+def instead(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads a bare name as "the drums instead"; leaves everything else as it is."""
+    bare = all(
+        is_filler(item)
+        or item.mark
+        or any(item.has(kind) for kind in (*NAMED_KINDS, "and", "greeting"))
+        for item in lexemes
+    )
+    if bare and any(item.has("target") or item.has("six") for item in lexemes):
+        return [*lexemes, Lexeme("instead", (("instead", "instead"),))]
+    return lexemes

@@ -56,12 +56,16 @@ def _referred(turn: Turn, pronoun: str, setting: str, sign: int) -> tuple[str, .
     if pronoun == "both":
         if len(turn.named) >= 2:
             return tuple(turn.named[-2:])
+        if len(turn.mentioned) == 2:
+            return turn.mentioned
         touched = turn.conversation.touched()
         if len(touched) == 2:
             return touched
         raise UnclearError("Both of which?")
     if turn.last_named:
         return turn.last_named
+    if turn.mentioned:
+        return turn.mentioned
     touched = turn.conversation.touched()
     if touched:
         return touched

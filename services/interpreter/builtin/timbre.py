@@ -100,12 +100,15 @@ def _is_unwanted(clause: Clause) -> bool:
     return unwanted or (clause.has("vague") and any(v in clause.text for v in ("fix", "clean")))
 
 
+_DULL_WORDS = {"dull", "thin", "mushy", "lifeless", "woolly", "shrill", "dark"}
 _BAD_TONES = ("muddy", "boomy", "harsh", "sibilant", "tinny", "boxy", "nasal")
 
 
 def is_stated_fault(clause: Clause) -> bool:
     """Whether a bad tone is only stated: "the mix sounds muddy"."""
     place = clause.index("tone", *_BAD_TONES)
+    dull = next((i for i, item in enumerate(clause.lexemes) if item.text in _DULL_WORDS), -1)
+    place = place if place >= 0 else dull
     if place < 0 or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
         return False
     before = clause.lexemes[:place]
@@ -214,7 +217,7 @@ def _eq_gain(clause: Clause, frequencies: set[float]) -> tuple[float, bool]:
         up = clause.has("more") and not clause.has("less")
         down = not up
     if not numbers:
-        if not (up or down or clause.has("give")):
+        if not (up or down or clause.any_of(("give", "medium", "small"))):
             raise UnclearError("Up or down, and by how many dB?")
         return (-1 if down else 1) * EQ_STEP_DB * factor(clause), False
     number = numbers[0]

@@ -42,6 +42,8 @@ class Turn:
         limitations: What was clamped or left out.
         named: Targets named in this prompt, in order.
         last_named: Targets of the latest clause that named any.
+        mentioned: Stems that were only spoken of ("I love the drums").
+        revises: Whether the latest change itself was revised ("the other way").
         leaves: Whether something is to be left alone.
         confidence: How sure this understanding is.
     """
@@ -62,6 +64,8 @@ class Turn:
     limitations: list[Limitation] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     last_named: tuple[str, ...] = ()
+    mentioned: tuple[str, ...] = ()
+    revises: bool = False
     leaves: bool = False
     confidence: float = 1.0
 

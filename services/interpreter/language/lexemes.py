@@ -16,7 +16,7 @@ class Number:
 
     Args:
         value: The number, with its sign.
-        unit: "db", "hz", "percent", "semitone", "times", or "" for none.
+        unit: "db", "hz", "percent", "semitone", "times", "share" (a quarter), or "" for none.
         signed: Whether a sign was said.
         is_range_end: Whether it ends a range ("200-400").
         more: Whether it was said as an addition ("one more semitone", "another 2 dB").
@@ -72,7 +72,28 @@ def lexemes_of(text: str) -> list[Lexeme]:
         length, lexeme = _lexeme_at(tokens, words, index)
         lexemes.append(lexeme)
         index += length
-    return _with_shared_units(_signed(lexemes))
+    return _with_shared_units(_signed(_tempered(lexemes)))
+
+
+_DEGREES = {"too", "so", "very", "that", "overly", "quite", "super", "really", "all that"}
+
+
+def _tempered(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "not too hard" and "not very much" as a small amount."""
+    result: list[Lexeme] = []
+    for lexeme in lexemes:
+        strong = lexeme.has("big") or lexeme.has("hard") or lexeme.text in {"far", "extreme"}
+        if (
+            strong
+            and len(result) >= 2
+            and result[-1].text in _DEGREES
+            and (result[-2].has("not") or result[-2].text == "but not")
+        ):
+            text = " ".join(item.text for item in (*result[-2:], lexeme))
+            result[-2:] = [Lexeme(text, (("small", "small"), ("light", "light")))]
+            continue
+        result.append(lexeme)
+    return result
 
 
 def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Lexeme]:
@@ -84,6 +105,9 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         return length, _number_lexeme(
             words, index, length, Number(float(readings[0][1]), "semitone")
         )
+    if readings and any(kind == "share" for kind, _ in readings):
+        value = next(value for kind, value in readings if kind == "share")
+        return length, _number_lexeme(words, index, length, Number(float(value), "share"))
     number = _number_at(tokens, words, index)
     if number and (number[1].unit or number[0] > length or token.kind == "number"):
         return number[0], _number_lexeme(words, index, number[0], number[1])

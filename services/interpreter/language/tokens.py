@@ -85,6 +85,8 @@ _TITLE = re.compile(
     r"\b(called|titled|named|entitled|lyrics?|says?|title|file(?:name)?|sings?|tag)\b[\s:]*"
     r"(\"[^\"]*\"|'[^']*')"
 )
+_INFIX_K = re.compile(r"\b(\d{1,2})k(\d)\b")
+_TRANSPOSED_DB = re.compile(r"(?<=\d)\s?bds?\b")
 _PATTERN = re.compile(
     r"""
     (?P<time>\b\d{1,2}:\d{2}\b)
@@ -106,6 +108,8 @@ def tokens_of(text: str) -> list[Token]:
     text = unicodedata.normalize("NFC", text).translate(_SAME_CHARACTERS).lower()
     text = _TITLE.sub(r"\1 ", text)
     text = _LESS.sub(r"\1less", text)
+    text = _INFIX_K.sub(r"\1.\2k", text)
+    text = _TRANSPOSED_DB.sub(" db", text)
     text = _SHARP_NOTE.sub(r"\1 sharp", text)
     tokens: list[Token] = []
     for match in _PATTERN.finditer(text):

@@ -1,0 +1,222 @@
+"""Revising an earlier change: "half of that", "the other way", "move that up to 4k", "narrower"."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mixdown.mix import MASTER, EqBand, Filter
+from services.interpreter.builtin.clauses import NAMED_KINDS, Clause, is_filler
+from services.interpreter.builtin.conversation import Past
+from services.interpreter.builtin.named import Named
+from services.interpreter.builtin.turn import Turn
+from services.interpreter.edits import is_same_band
+from services.interpreter.intent import Adjustment, Clearing, Edit
+from services.interpreter.language.lexemes import Number
+
+_WORDS = (
+    "pronoun", "set", "to", "only", "instead", "accept", "ok", "decline", "greeting", "but", "and",
+    "also", "bound", "not", "even",
+)  # fmt: skip
+
+
+def read_revision(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads a clause that revises the latest change; False for any other clause."""
+    found = (
+        _read_share(turn, clause, named)
+        or _read_opposite(turn, clause, named)
+        or _read_moved(turn, clause, named)
+        or _read_width(turn, clause, named)
+    )
+    turn.revises = turn.revises or found
+    return found
+
+
+_VERBS = {"double", "doubled", "triple", "halve", "halved"}
+
+
+def _consists_of(clause: Clause, *kinds: str) -> bool:
+    return all(
+        item.mark
+        or item.number
+        or is_filler(item)
+        or any(item.has(kind) for kind in (*_WORDS, *kinds))
+        for item in clause.lexemes
+    )
+
+
+def _newest(turn: Turn) -> Past | None:
+    """Returns the turn right before, where it changed the mix."""
+    past = turn.conversation.latest_change()
+    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
+        return None
+    return past
+
+
+# --- Shares and multiples ------------------------------------------------------------------------
+
+
+def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "half of that" and "bass twice that": a share of the change before."""
+    share = _share(clause)
+    if share is None or not clause.has("pronoun", "that", "it", "same"):
+        return False
+    if any(item.text in _VERBS for item in clause.lexemes):
+        return False  # "double it" is a command of its own
+    if not _consists_of(clause, "half", "double", "of", *NAMED_KINDS, "share"):
+        return False
+    targets = named.targets
+    if turn.edits:
+        scaled = [_scaled(edit, share) for edit in turn.last_edits()]
+        wanted = targets or turn.last_named
+        edits = [replace(edit, target=target) for target in wanted for edit in scaled if edit]
+    else:
+        past = _newest(turn)
+        if past is None:
+            return False
+        if targets:
+            scaled = [_scaled(edit, share) for edit in past.edits]
+            edits = [replace(edit, target=target) for target in targets for edit in scaled if edit]
+        else:
+            edits = [edit for edit in (_lessened(turn, e, share) for e in past.edits) if edit]
+    if not edits:
+        return False
+    turn.add_edits(edits)
+    turn.name(dict.fromkeys(edit.target for edit in edits))
+    return True
+
+
+def _share(clause: Clause) -> float | None:
+    if clause.has("double", "double"):
+        return 2.0
+    if clause.has("double", "triple"):
+        return 3.0
+    if clause.has("half", "half"):
+        return 0.5
+    shares = clause.numbers("share", "times")
+    return shares[0].value if len(shares) == 1 else None
+
+
+def _scaled(edit: Edit, share: float) -> Edit | None:
+    match edit.change:
+        case Adjustment(value, relative):
+            return replace(edit, change=Adjustment(value * share, relative))
+        case EqBand() as band:
+            return replace(edit, change=replace(band, gain_db=band.gain_db * share))
+        case _:
+            return None
+
+
+def _lessened(turn: Turn, edit: Edit, share: float) -> Edit | None:
+    """Returns what turns a change that was made into a share of itself."""
+    match edit.change:
+        case Adjustment(value, True):
+            return replace(edit, change=Adjustment(value * (share - 1), True))
+        case Adjustment():
+            now = getattr(turn.mix[edit.target], edit.setting)
+            return replace(edit, change=Adjustment(now * share, False))
+        case EqBand() as band:
+            return replace(edit, change=replace(band, gain_db=band.gain_db * (share - 1)))
+        case _:
+            return None
+
+
+# --- The other way -------------------------------------------------------------------------------
+
+
+def _read_opposite(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "no, the other way" and "I meant cut": the last change turned round."""
+    if named.targets or named.group or turn.edits or clause.numbers():
+        return False
+    turned = clause.has("opposite") and _consists_of(clause, "opposite")
+    past = _newest(turn)
+    if past is None or not (turned or _is_bare_direction(clause, past)):
+        return False
+    edits: list[Edit] = []
+    for edit in past.edits:
+        match edit.change:
+            case Adjustment(value, True):
+                edits.append(replace(edit, change=Adjustment(-2 * value, True)))
+            case Adjustment(value, False) if edit.setting in {"pan", "gain_db", "pitch_semitones"}:
+                edits.append(replace(edit, change=Adjustment(-value, False)))
+            case EqBand() as band:
+                edits.append(replace(edit, change=replace(band, gain_db=-2 * band.gain_db)))
+            case _:
+                return False
+    turn.add_edits(edits)
+    turn.name(dict.fromkeys(edit.target for edit in edits))
+    return True
+
+
+def _is_bare_direction(clause: Clause, past: Past) -> bool:
+    """Whether "I meant cut" turns a boost round."""
+    if not any(item.text in {"i meant", "i mean", "meant", "i said"} for item in clause.lexemes):
+        return False
+    if not _consists_of(clause, "up", "down"):
+        return False
+    rises = [
+        edit.change.value if isinstance(edit.change, Adjustment) else edit.change.gain_db
+        for edit in past.edits
+        if isinstance(edit.change, Adjustment | EqBand)
+    ]
+    if len(rises) != len(past.edits):
+        return False
+    wanted = clause.has("up") - clause.has("down")
+    return wanted != 0 and all(value * wanted < 0 for value in rises)
+
+
+# --- Another frequency, another width ------------------------------------------------------------
+
+
+def _read_moved(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "move that up to 4k" and "open it up to 3k": the same band or filter elsewhere."""
+    numbers = clause.numbers("hz")
+    if len(numbers) != 1 or len(clause.numbers()) != 1 or named.group or not clause.has("to"):
+        return False
+    if [target for target in named.targets if target != MASTER]:
+        return False
+    if clause.has("filter") and not clause.has("filter", "any"):
+        return False
+    if not _consists_of(clause, "up", "down", "eq", "filter", "opened"):
+        return False
+    past = _newest(turn)
+    if past is None or len(past.edits) != 1 or not (named.pronoun or clause.any_of(("filter",))):
+        return False
+    edits = _moved(past.edits[0], numbers[0])
+    if not edits:
+        return False
+    turn.add_edits(edits)
+    turn.name((past.edits[0].target,))
+    return True
+
+
+def _moved(edit: Edit, number: Number) -> list[Edit]:
+    match edit.change:
+        case Filter(kind) if kind != "bandpass":
+            return [replace(edit, change=Filter(kind, cutoff_hz=number.value))]
+        case EqBand() as band:
+            old = Clearing("eq_band", frequency_hz=band.frequency_hz)
+            moved = replace(band, frequency_hz=number.value)
+            return [Edit(edit.target, "clear", old), replace(edit, change=moved)]
+        case _:
+            return []
+
+
+def _read_width(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "make that band narrower": the same band with another q."""
+    if not clause.has("q", "narrow", "wide") or clause.numbers() or named.targets:
+        return False
+    if not _consists_of(clause, "q", "eq", "small", "big", "more"):
+        return False
+    past = _newest(turn)
+    band = past.edits[-1].change if past else None
+    if past is None or not isinstance(band, EqBand):
+        return False
+    target = past.edits[-1].target
+    now = next(
+        (b for b in turn.mix[target].eq if is_same_band(b.frequency_hz, band.frequency_hz)), band
+    )
+    q = now.q * (2.0 if clause.has("q", "narrow") else 0.5)
+    cleared = Edit(target, "clear", Clearing("eq_band", frequency_hz=now.frequency_hz))
+    turn.add_edits([cleared, Edit(target, "eq", replace(now, q=q))])
+    turn.name((target,))
+    return True
