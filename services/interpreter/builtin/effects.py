@@ -51,6 +51,7 @@ def loudness_direction(clause: Clause) -> int:
         return 1
     up = clause.any_of(("up",)) or (clause.has("more") and not clause.has("down"))
     down = clause.has("down") or (clause.has("less") and not clause.has("up"))
+    down = down or (clause.has("tone", "soft") and bool(clause.numbers("db", "percent")))
     if is_insufficient(clause) and up:
         return 1
     if up and (is_excess(clause) or (is_reduction(clause) and not down) or clause.has("less")):

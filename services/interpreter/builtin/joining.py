@@ -42,6 +42,7 @@ def _is_only_targets(piece: Clause) -> bool:
         and not piece.has("group", "stems")
         and not _tells_of_someone(piece)
         and not is_praise(piece)
+        and not piece.has("none")
         and not is_statement(piece)
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())

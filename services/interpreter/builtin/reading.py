@@ -10,6 +10,7 @@ from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.clauses import Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.evidence import check_read
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.repeat import read_reference
@@ -114,6 +115,9 @@ def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
     if clause.any_of(("side", "pan")):
         return "pan"
     if clause.has("tone"):
+        softer = all(value == "soft" for value in clause.values("tone"))
+        if softer and (clause.numbers("db", "percent") or clause.has("volume")):
+            return "gain"  # "2 dB softer"
         return "tone"
     return "gain" if _is_about_loudness(clause) else ""
 
@@ -168,6 +172,7 @@ def _read_effect(
     turn: Turn, clause: Clause, named: Named, kind: str, *, bass_is_tone: bool
 ) -> None:
     kind = _meant_pitch(turn, clause, named, kind)
+    turn.doubt(check_read(clause, kind))
     _check_loudness_word(clause, kind)
     setting, sign = _setting_and_sign(clause, kind)
     targets = targets_of(turn, clause, named, setting=setting, sign=sign)

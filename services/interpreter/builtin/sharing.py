@@ -61,11 +61,18 @@ def carried(clauses: list[Clause]) -> list[Clause]:
                 if any(item.has(kind) for kind in ("remove", "off", "more", "less"))
             )
             clause = replace(clause, lexemes=(*operators, *clause.lexemes))  # noqa: PLW2901
+        elif before is not None and clause.has("none") and before.any_of(kinds):
+            # "heavy compression on the bass and none on the vocals"
+            what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
+            clause = replace(clause, lexemes=(_NO, *what, *clause.lexemes))  # noqa: PLW2901
         elif before is not None and _continues_bands(before, clause):
             ways = tuple(item for item in before.lexemes if item.has("up") or item.has("down"))
             clause = replace(clause, lexemes=(*ways, *clause.lexemes))  # noqa: PLW2901
         result.append(clause)
     return result
+
+
+_NO = Lexeme("no", (("remove", "remove"),))
 
 
 def shared(clauses: list[Clause]) -> list[Clause]:

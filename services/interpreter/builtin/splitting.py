@@ -82,6 +82,8 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
     if (item.has("mute") or item.has("unmute")) and _ends_with_name(current):
         # "mute vocals unmute drums"
         return _is_name(following) and Clause(tuple(current)).has_action
+    if _is_name(item) and current[-1].number and following.number:
+        return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
         return quantified and _ends_with_name(current)
@@ -159,16 +161,15 @@ def _without_adjunct(piece: Clause) -> Clause:
     """Drops what tells why or for whom: "so my student can hear it", "for tonight's party"."""
     kept: list[Lexeme] = []
     items = piece.lexemes
-    compared = False
+    compared = hidden = False
     opening = _opening_purpose(items)
     for index, item in enumerate(items):
         if index < opening:
             continue
         # "louder than the drums by 2 dB": what it is compared with is not changed.
-        compared = (compared or item.has("than") or _hides(kept, item)) and not (
-            item.number or item.has("by")
-        )
-        if compared:
+        compared = (compared or item.has("than")) and not (item.number or item.has("by"))
+        hidden = hidden or _hides(kept, item)
+        if compared or hidden:
             continue
         done = Clause(tuple(kept))
         says = done.has_action or done.any_of(("give", "only"))
