@@ -13,6 +13,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -62,6 +63,7 @@ class PostgresqlServer:
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self._become_user,
                     *(self._programs / "postgres", "-D", "data", "-k", self._folder),
                     *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"),
                 ],
@@ -69,7 +71,6 @@ class PostgresqlServer:
                 env=self._environment(),
                 stdout=log,
                 stderr=log,
-                **self._as_user,
             )
         deadline = time.monotonic() + _START_SECONDS
         while True:
@@ -82,6 +83,15 @@ class PostgresqlServer:
                 time.sleep(0.05)
             else:
                 return
+
+    @property
+    def _become_user(self) -> tuple[str, ...]:
+        # Not by Popen's `user`: with it Python forks, which a process that speaks gRPC must not.
+        if not self._as_user:
+            return ()
+        become = "import os, sys; os.setgroups([]); os.setgid({group}); os.setuid({user}); "
+        run = "os.execv(sys.argv[1], sys.argv[1:])"
+        return (sys.executable, "-c", become.format(**self._as_user) + run)
 
     def stop(self) -> None:
         """Stops the server: clients are cut off, data is kept."""

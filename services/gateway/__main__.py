@@ -7,6 +7,7 @@ import asyncio
 from mixdown.gateway.v1 import gateway_pb2_grpc
 from services.gateway.api import SERVICE, GatewayApi
 from services.gateway.backends import open_backends
+from services.gateway.cleaning import Cleaner
 from services.gateway.settings import GatewaySettings
 from services.gateway.turns import Turns
 from services.runtime.blobs import open_blob_store
@@ -25,7 +26,12 @@ async def serve(settings: GatewaySettings) -> None:
         [SERVICE],
         lambda server: gateway_pb2_grpc.add_GatewayServiceServicer_to_server(api, server),
     )
+    cleaner = Cleaner(backends.session, blobs, settings.clean_seconds, settings.blob_sweep_seconds)
+    background = {asyncio.create_task(cleaner.run()), asyncio.create_task(turns.take_over())}
     await server.run()
+    for task in background:
+        task.cancel()
+    await asyncio.wait(background)
     await turns.drain(settings.drain_seconds)
     await backends.close()
 

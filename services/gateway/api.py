@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from google.api import httpbody_pb2
 from google.protobuf import empty_pb2
 from grpc import aio
 
-from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.interpreter.v1 import interpreter_pb2
@@ -99,12 +97,10 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.DeleteTrackRequest, context: _Context
     ) -> empty_pb2.Empty:
         """Deletes a track and its files."""
-        left = await self._session.DeleteTrack(
+        return await self._session.DeleteTrack(
             session_pb2.DeleteTrackRequest(user_id=self._user(context), track_id=request.track_id),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
-        await self._delete_blobs(left.blobs)
-        return empty_pb2.Empty()
 
     # ── sessions ────────────────────────────────────────────────────────────────────────────
 
@@ -169,14 +165,27 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.DeleteSessionRequest, context: _Context
     ) -> empty_pb2.Empty:
         """Deletes a session and its files."""
-        left = await self._session.DeleteSession(
+        return await self._session.DeleteSession(
             session_pb2.DeleteSessionRequest(
                 user_id=self._user(context), session_id=request.session_id
             ),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
-        await self._delete_blobs(left.blobs)
-        return empty_pb2.Empty()
+
+    async def ExportSession(  # noqa: N802
+        self, request: gateway_pb2.ExportSessionRequest, context: _Context
+    ) -> AsyncIterator[httpbody_pb2.HttpBody]:
+        """Exports a session."""
+        pieces = self._session.ExportSession(
+            session_pb2.ExportSessionRequest(
+                user_id=self._user(context), session_id=request.session_id
+            ),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+        content_type = "application/json"
+        async for piece in pieces:
+            yield httpbody_pb2.HttpBody(content_type=content_type, data=piece.json)
+            content_type = ""
 
     async def GetMix(  # noqa: N802
         self, request: gateway_pb2.GetMixRequest, context: _Context
@@ -313,10 +322,6 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
             session_pb2.GetArtifactRequest(user_id=user, artifact_id=artifact_id),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
-
-    async def _delete_blobs(self, blobs: Iterable[audio_pb2.Blob]) -> None:
-        for blob in blobs:
-            await asyncio.to_thread(self._blobs.delete, blob.sha256)
 
 
 async def _as_upload(

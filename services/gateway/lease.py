@@ -40,6 +40,9 @@ class LeasedTurn:
     soon as the lease is gone (cancelled, taken over, not renewable in time), or `lose` says so.
     Writes carry the lease's fencing token and are idempotent, so those that fail for a moment are
     made again for as long as the lease holds.
+
+    Attributes:
+        last_error: What kept us from going on; stored when the lease is given back.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LeasedTurn:
         self._limit: asyncio.Timeout | None = None
         self._lost = False
         self._finished = False
+        self.last_error: conversation_pb2.Error | None = None
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -102,11 +106,13 @@ class LeasedTurn:
         *,
         output_started: conversation_pb2.OutputStarted | None = None,
         output_finished: conversation_pb2.OutputFinished | None = None,
+        blob_checked: bool = False,
     ) -> conversation_pb2.TurnEvent:
-        """Stores the beginning or the end of an output."""
+        """Stores the beginning or the end of an output, whose blob may have been looked for."""
         request = session_pb2.AppendEventRequest(
             turn_id=self.turn_id,
             lease_token=self._token,
+            blob_checked=blob_checked,
             output_started=output_started,
             output_finished=output_finished,
         )
@@ -162,7 +168,9 @@ class LeasedTurn:
                 limit.reschedule(asked + self._seconds)
 
     async def _release(self) -> None:
-        request = session_pb2.ReleaseTurnRequest(turn_id=self.turn_id, lease_token=self._token)
+        request = session_pb2.ReleaseTurnRequest(
+            turn_id=self.turn_id, lease_token=self._token, error=self.last_error
+        )
         try:
             await self._session.ReleaseTurn(request, timeout=_RELEASE_SECONDS)
         except aio.AioRpcError as error:

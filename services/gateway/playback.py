@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from mixdown.conversation.v1 import conversation_pb2
@@ -38,6 +39,10 @@ class Playback:
         if event.WhichOneof("event") == "output_finished":
             await self._send(event.output_finished.artifact)
         await self.listener.durable(event)
+
+    async def has_blob(self, sha256: str) -> bool:
+        """Tells whether a file is in the store."""
+        return await asyncio.to_thread(self._blobs.find, sha256) is not None
 
     def offsets_bytes(self, outputs: Iterable[mix_pb2.Output]) -> dict[str, int]:
         """Returns how much of each output need not be made for the listener again."""

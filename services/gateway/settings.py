@@ -71,6 +71,19 @@ class GatewaySettings(BlobSettings):
         ge=0,
         description="How long a turn waits for a service that is busy or away before it gives up.",
     )
+    takeover_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="How often it is looked for turns whose gateway has died, to go on with them.",
+    )
+    clean_seconds: float = Field(
+        default=60.0, gt=0, description="How often files that nobody refers to are deleted."
+    )
+    blob_sweep_seconds: float = Field(
+        default=24 * 3600.0,
+        gt=0,
+        description="How often the whole blob store is walked for files that nobody knows.",
+    )
     turn_attempts: int = Field(
         default=10,
         ge=1,

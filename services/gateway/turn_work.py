@@ -20,6 +20,7 @@ from services.gateway.backends import (
     Backends,
     error_message,
     is_transient,
+    reason_of,
     retry_delay_seconds,
 )
 from services.gateway.errors import RequestIdConflictError
@@ -239,22 +240,33 @@ class TurnWork:
         if finished.name in log.finished:
             return
         started = log.started[finished.name]
-        event = await self._leased.append(
-            output_finished=conversation_pb2.OutputFinished(
-                artifact=conversation_pb2.Artifact(
-                    name=finished.name,
-                    blob=finished.blob,
-                    media_type=started.media_type,
-                    file_name=started.file_name,
-                    clipped_samples=finished.clipped_samples,
-                ),
-                peak=finished.peak,
-                loudness=finished.loudness,
-                original_loudness=finished.original_loudness,
-                limited_db=finished.limited_db,
-            )
+        output = conversation_pb2.OutputFinished(
+            artifact=conversation_pb2.Artifact(
+                name=finished.name,
+                blob=finished.blob,
+                media_type=started.media_type,
+                file_name=started.file_name,
+                clipped_samples=finished.clipped_samples,
+            ),
+            peak=finished.peak,
+            loudness=finished.loudness,
+            original_loudness=finished.original_loudness,
+            limited_db=finished.limited_db,
         )
-        await self._playback.show(event)
+        await self._playback.show(await self._keep_output(output))
+
+    async def _keep_output(
+        self, output: conversation_pb2.OutputFinished
+    ) -> conversation_pb2.TurnEvent:
+        try:
+            return await self._leased.append(output_finished=output)
+        except aio.AioRpcError as error:
+            # The remixer found a file of an earlier render that was being deleted. Where it is gone
+            # the render is asked for again, as after any error that says when to call again.
+            gone = reason_of(error) == "BLOB_GONE"
+            if not gone or not await self._playback.has_blob(output.artifact.blob.sha256):
+                raise
+        return await self._leased.append(output_finished=output, blob_checked=True)
 
     def _file_name(self, output: str, extension: str) -> str:
         name = PurePath(self._work.track.display_name)
@@ -280,6 +292,7 @@ class TurnWork:
             pause = next(pauses, None) if is_transient(error) else retry_delay_seconds(error)
             if pause is None or loop.time() + pause > patience_ends:
                 if is_transient(error) and not self._last_attempt:
+                    self._leased.last_error = error_message(error)
                     raise ServiceUnavailableError from error
                 raise _TurnFailedError(error_message(error)) from error
             _log.info("asking_again", code=error.code().name, pause_seconds=pause)

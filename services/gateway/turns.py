@@ -13,7 +13,7 @@ from grpc import aio
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.session.v1 import session_pb2
-from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, reason_of
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
 from services.gateway.errors import LeaseLostError
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.listener import Listener, Wish
@@ -123,6 +123,38 @@ class Turns:
             self._ours[turn_id].lose()  # other replicas notice when they renew or write
         return turn
 
+    async def take_over(self) -> None:
+        """Goes on with turns whose gateway has died, until it is cancelled."""
+        while True:
+            await asyncio.sleep(self._settings.takeover_seconds)
+            try:
+                while await self._take_over_one():
+                    pass
+            except aio.AioRpcError as error:
+                if not is_transient(error):
+                    raise
+                _log.info("nothing_taken_over", code=error.code().name)
+
+    async def _take_over_one(self) -> bool:
+        request = session_pb2.ClaimExpiredTurnRequest(
+            holder=self._holder, lease_duration=duration(self._settings.lease_seconds)
+        )
+        claimed = await self._backends.session.ClaimExpiredTurn(
+            request, timeout=SESSION_TIMEOUT_SECONDS
+        )
+        if not claimed.HasField("turn"):
+            return False
+        if claimed.HasField("lease"):
+            _log.info("turn_taken_over", turn_id=claimed.turn.turn_id)
+            listener = Listener(Wish(audio=False), claimed.turn.turn_id)
+            listener.leave()  # nobody has asked for it
+            self._stream(
+                listener,
+                lambda: self._follow(claimed.user_id, listener, claimed, None, detached=True),
+                detached=True,
+            )
+        return True
+
     async def drain(self, seconds: float) -> None:
         """Lets detached turns end for so long, then lets go of them; others take them up."""
         if self._tasks:
@@ -217,6 +249,10 @@ class Turns:
         try:
             async for event in call:
                 await playback.show(event)
+        except aio.AioRpcError as error:
+            if reason_of(error) != "SHUTTING_DOWN":
+                raise
+            await asyncio.sleep(_CLAIM_PAUSE_SECONDS)  # then another replica is asked
         finally:
             call.cancel()  # does nothing to a call that has ended
 

@@ -13,11 +13,13 @@ import tempfile
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 
+from grpc import aio
+
 from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.session.v1 import session_pb2
-from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, reason_of
 from services.gateway.errors import (
     REFUSED_FILES,
     ChecksumMismatchError,
@@ -35,6 +37,7 @@ from services.runtime.blobs import BlobStore
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _BATCH_BYTES = 1 << 20  # every batch is flushed to disk, which costs milliseconds
 _COPY_BYTES = 1 << 20
+_LEAVING_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 class Uploads:
@@ -153,19 +156,33 @@ class Uploads:
                 )
             audio = await self._prober.probe(file)
             await asyncio.to_thread(self._store, sha256, file)
-            track = await self._session.CreateTrack(
-                session_pb2.CreateTrackRequest(
-                    user_id=user,
-                    upload_id=upload.upload_id,
-                    blob=audio_pb2.Blob(sha256=sha256, size_bytes=upload.total_size_bytes),
-                    audio=audio,
-                ),
-                timeout=SESSION_TIMEOUT_SECONDS,
+            request = session_pb2.CreateTrackRequest(
+                user_id=user,
+                upload_id=upload.upload_id,
+                blob=audio_pb2.Blob(sha256=sha256, size_bytes=upload.total_size_bytes),
+                audio=audio,
             )
-            # Whoever deleted the last other track with this content meanwhile took the blob along.
-            await asyncio.to_thread(self._store, sha256, file)
+            track = await self._create_track(request, file)
         await asyncio.to_thread(self._blobs.delete_parts, upload.staging_key)
         return track
+
+    async def _create_track(
+        self, request: session_pb2.CreateTrackRequest, file: BinaryIO
+    ) -> conversation_pb2.Track:
+        """Stores a track; its blob too, again where it is being deleted for others."""
+        pauses = iter(_LEAVING_PAUSES_SECONDS)
+        while True:
+            try:
+                return await self._session.CreateTrack(request, timeout=SESSION_TIMEOUT_SECONDS)
+            except aio.AioRpcError as error:
+                reason = reason_of(error)
+                if reason == "BLOB_GONE" and not request.blob_checked:
+                    await asyncio.to_thread(self._store, request.blob.sha256, file)
+                    request.blob_checked = True
+                elif reason == "BLOB_LEAVING" and (pause := next(pauses, None)) is not None:
+                    await asyncio.sleep(pause)
+                else:
+                    raise
 
     def _copy_parts(self, staging_key: str, file: BinaryIO) -> str:
         digest = hashlib.sha256()

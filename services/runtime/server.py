@@ -25,15 +25,21 @@ class Server:
         settings: Where to listen and how long to drain.
         services: Full names of the services, for health and reflection.
         register: Adds the servicers to the server.
+        on_drain: Called when the draining begins, to end calls that would go on for long.
 
     After `start`, `port` tells the port; `run` serves until SIGTERM or SIGINT.
     """
 
     def __init__(
-        self, settings: Settings, services: Sequence[str], register: Callable[[aio.Server], None]
+        self,
+        settings: Settings,
+        services: Sequence[str],
+        register: Callable[[aio.Server], None],
+        on_drain: Callable[[], None] | None = None,
     ) -> None:
         self._settings = settings
         self._services = services
+        self._on_drain = on_drain
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[RequestInterceptor()],
@@ -61,6 +67,8 @@ class Server:
     async def stop(self) -> None:
         """Says NOT_SERVING, takes no new call, lets the others end within `drain_seconds`."""
         await self._health.enter_graceful_shutdown()
+        if self._on_drain is not None:
+            self._on_drain()
         await self._server.stop(self._settings.drain_seconds)
 
     async def run(self) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from datetime import timedelta
 
 import structlog
-from grpc import aio
 
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from services.runtime.errors import MixdownError
@@ -17,6 +17,7 @@ from services.session.api import SessionService
 from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
 from services.session.settings import SessionSettings
+from services.session.sweeper import Sweeper
 
 _log = structlog.get_logger("mixdown.session")
 
@@ -31,15 +32,32 @@ async def serve(settings: SessionSettings) -> None:
     if settings.migrates_at_start:
         await asyncio.to_thread(migrate, database.engine)
 
-    def register(server: aio.Server) -> None:
-        session_pb2_grpc.add_SessionServiceServicer_to_server(
-            SessionService(database, settings.watch_poll_seconds), server
-        )
+    service = SessionService(
+        database,
+        settings.watch_poll_seconds,
+        turn_attempts=settings.turn_attempts,
+        deletion_grace=timedelta(seconds=settings.deletion_grace_seconds),
+    )
+    sweeper = Sweeper(
+        database,
+        timedelta(days=settings.retention_days) if settings.retention_days else None,
+        timedelta(days=settings.upload_retention_days),
+        settings.sweep_seconds,
+    )
 
-    service = session_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+    name = session_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+    server = Server(
+        settings,
+        [name],
+        lambda server: session_pb2_grpc.add_SessionServiceServicer_to_server(service, server),
+        on_drain=service.shut_down,
+    )
+    sweeping = asyncio.create_task(sweeper.run())
     try:
-        await Server(settings, [service], register).run()
+        await server.run()
     finally:
+        sweeping.cancel()
+        await asyncio.wait({sweeping})
         database.close()
 
 

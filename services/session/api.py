@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -15,8 +15,7 @@ from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
-from services.runtime.blobs import Blob
-from services.session import artifacts, leases, sessions, tracks, turn_reading, turns
+from services.session import artifacts, deletions, leases, sessions, tracks, turn_reading, turns
 from services.session.api_tracks import (
     artifact_to_message,
     blob_from_message,
@@ -36,10 +35,13 @@ from services.session.api_turns import (
     work_to_message,
 )
 from services.session.database import Database
-from services.session.errors import InvalidEventError, InvalidFieldMaskError
+from services.session.errors import InvalidEventError, InvalidFieldMaskError, ShuttingDownError
 from services.session.event_signal import EventSignal
+from services.session.export import export_session
 from services.session.pagination import PageRequest
+from services.session.resources import Work
 
+_PIECE_BYTES = 256 << 10
 _Context: TypeAlias = aio.ServicerContext[Any, Any]
 
 
@@ -49,12 +51,28 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
     Args:
         database: Where everything is remembered.
         poll_seconds: How often a watched turn is looked at, for what other replicas store.
+        turn_attempts: How often a turn is leased before it fails.
+        deletion_grace: How long a file stays after nobody refers to it.
     """
 
-    def __init__(self, database: Database, poll_seconds: float) -> None:
+    def __init__(
+        self,
+        database: Database,
+        poll_seconds: float,
+        turn_attempts: int = turns.ATTEMPTS,
+        deletion_grace: timedelta = deletions.GRACE,
+    ) -> None:
         self._database = database
         self._poll_seconds = poll_seconds
+        self._turn_attempts = turn_attempts
+        self._deletion_grace = deletion_grace
         self._signal = EventSignal()
+        self._is_shutting_down = False
+
+    def shut_down(self) -> None:
+        """Ends the calls that watch turns; they go on at another replica."""
+        self._is_shutting_down = True
+        self._signal.notify_all()
 
     async def BeginUpload(
         self, request: session_pb2.BeginUploadRequest, context: _Context
@@ -88,6 +106,7 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
             upload_id=request.upload_id,
             blob=blob_from_message(request.blob),
             audio=to_document(request.audio),
+            blob_checked=request.blob_checked,
         )
         return track_to_message(track)
 
@@ -115,12 +134,12 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
 
     async def DeleteTrack(
         self, request: session_pb2.DeleteTrackRequest, context: _Context
-    ) -> session_pb2.Unreferenced:
+    ) -> Empty:
         """Deletes a track with its sessions."""
-        blobs = await self._database.write(
+        await self._database.write(
             tracks.delete_track, user_id=request.user_id, track_id=request.track_id
         )
-        return _unreferenced(blobs)
+        return Empty()
 
     async def CreateSession(
         self, request: session_pb2.CreateSessionRequest, context: _Context
@@ -176,12 +195,22 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
 
     async def DeleteSession(
         self, request: session_pb2.DeleteSessionRequest, context: _Context
-    ) -> session_pb2.Unreferenced:
+    ) -> Empty:
         """Deletes a session."""
-        blobs = await self._database.write(
+        await self._database.write(
             sessions.delete_session, user_id=request.user_id, session_id=request.session_id
         )
-        return _unreferenced(blobs)
+        return Empty()
+
+    async def ExportSession(
+        self, request: session_pb2.ExportSessionRequest, context: _Context
+    ) -> AsyncIterator[session_pb2.ExportSessionResponse]:
+        """Exports a session."""
+        document = await self._database.read(
+            export_session, user_id=request.user_id, session_id=request.session_id
+        )
+        for start in range(0, len(document), _PIECE_BYTES):
+            yield session_pb2.ExportSessionResponse(json=document[start : start + _PIECE_BYTES])
 
     async def BeginTurn(
         self, request: session_pb2.BeginTurnRequest, context: _Context
@@ -196,6 +225,7 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
             output_format=to_document(request.format),
             holder=request.holder,
             lease_duration=_lease_duration(request),
+            attempts=self._turn_attempts,
         )
         return work_to_message(work)
 
@@ -209,7 +239,24 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
             turn_id=request.turn_id,
             holder=request.holder,
             lease_duration=_lease_duration(request),
+            attempts=self._turn_attempts,
         )
+        self._tell_end(work)
+        return work_to_message(work)
+
+    async def ClaimExpiredTurn(
+        self, request: session_pb2.ClaimExpiredTurnRequest, context: _Context
+    ) -> session_pb2.Work:
+        """Leases a turn whose holder has died."""
+        work = await self._database.write(
+            turns.claim_expired_turn,
+            holder=request.holder,
+            lease_duration=_lease_duration(request),
+            attempts=self._turn_attempts,
+        )
+        if work is None:
+            return session_pb2.Work()
+        self._tell_end(work)
         return work_to_message(work)
 
     async def RenewLease(
@@ -229,7 +276,10 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
     ) -> Empty:
         """Gives a lease back."""
         await self._database.write(
-            leases.release_turn, turn_id=request.turn_id, token=request.lease_token
+            leases.release_turn,
+            turn_id=request.turn_id,
+            token=request.lease_token,
+            error=to_document(request.error) if request.HasField("error") else None,
         )
         self._signal.notify(request.turn_id)
         return Empty()
@@ -269,6 +319,7 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
                     token=request.lease_token,
                     artifact=artifact,
                     details=to_document(request.output_finished),
+                    blob_checked=request.blob_checked,
                 )
             case _:
                 raise InvalidEventError("The event must be set.")
@@ -351,6 +402,8 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
                     yield event_to_message(event)
                 if since.is_over:
                     return
+                if self._is_shutting_down:
+                    raise ShuttingDownError
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stored.wait(), self._poll_seconds)
 
@@ -363,14 +416,42 @@ class SessionService(session_pb2_grpc.SessionServiceServicer):
         )
         return artifact_to_message(artifact)
 
+    async def ClaimDeletions(
+        self, request: session_pb2.ClaimDeletionsRequest, context: _Context
+    ) -> session_pb2.Deletions:
+        """Hands out deletions."""
+        due = await self._database.write(
+            deletions.claim_deletions, limit=request.limit, grace=self._deletion_grace
+        )
+        return session_pb2.Deletions(
+            blobs=map(blob_to_message, due.blobs), staging_keys=due.staging_keys
+        )
 
-def _unreferenced(blobs: Iterable[Blob]) -> session_pb2.Unreferenced:
-    return session_pb2.Unreferenced(blobs=map(blob_to_message, blobs))
+    async def ConfirmDeletions(
+        self, request: session_pb2.ConfirmDeletionsRequest, context: _Context
+    ) -> Empty:
+        """Stores that something is gone."""
+        await self._database.write(deletions.confirm_deletions, names=tuple(request.names))
+        return Empty()
+
+    async def ReportBlobs(
+        self, request: session_pb2.ReportBlobsRequest, context: _Context
+    ) -> Empty:
+        """Makes deletions of what nobody refers to."""
+        await self._database.write(
+            deletions.report_blobs, blobs=[blob_from_message(blob) for blob in request.blobs]
+        )
+        return Empty()
+
+    def _tell_end(self, work: Work) -> None:
+        if work.lease is None:
+            self._signal.notify(work.turn.turn_id)
 
 
 def _lease_duration(
     request: session_pb2.BeginTurnRequest
     | session_pb2.ClaimTurnRequest
+    | session_pb2.ClaimExpiredTurnRequest
     | session_pb2.RenewLeaseRequest,
 ) -> timedelta | None:
     if not request.HasField("lease_duration"):

@@ -124,6 +124,7 @@ def lease_to_message(lease: Lease) -> session_pb2.Lease:
 def work_to_message(work: Work) -> session_pb2.Work:
     """Writes a turn with all that is needed to work on it."""
     return session_pb2.Work(
+        user_id=work.user_id,
         turn=turn_to_message(work.turn),
         lease=None if work.lease is None else lease_to_message(work.lease),
         session=session_to_message(work.session),

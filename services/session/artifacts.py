@@ -8,14 +8,23 @@ from datetime import UTC
 from sqlmodel import col, select
 
 from services.runtime.blobs import Blob
+from services.session import deletions
 from services.session.database import Transaction
 from services.session.errors import ArtifactNotFoundError
 from services.session.resources import Artifact, NewArtifact
 from services.session.tables import ArtifactRow, Document, SessionRow, TurnRow
 
 
-def store_artifact(transaction: Transaction, turn_id: str, artifact: NewArtifact) -> Document:
-    """Stores a file of a turn and returns it as the contract's message in JSON."""
+def store_artifact(
+    transaction: Transaction, turn_id: str, artifact: NewArtifact, *, blob_checked: bool
+) -> Document:
+    """Stores a file of a turn and returns it as the contract's message in JSON.
+
+    Raises:
+        BlobLeavingError: its blob is being deleted right now.
+        BlobGoneError: its blob was deleted lately, and is not `blob_checked`.
+    """
+    deletions.refer(transaction, artifact.blob.sha256, checked=blob_checked)
     row = ArtifactRow(
         turn_id=turn_id,
         name=artifact.name,

@@ -11,6 +11,7 @@ MixdownError
     │   └── InvalidEventError, UnknownMixTargetError, MixSettingOutOfRangeError
     ├── UploadConflictError, RequestIdConflictError, TurnEndedError
     ├── TurnInProgressError, TurnLeasedError, LeaseLostError
+    ├── BlobLeavingError, BlobGoneError, ShuttingDownError
     └── DatabaseUnavailableError
 """
 
@@ -226,3 +227,41 @@ class DatabaseUnavailableError(SessionError):
         super().__init__(
             "The database cannot be reached now. Please try again.", retry_after_seconds=1.0
         )
+
+
+class BlobLeavingError(SessionError):
+    """A file that is to be referred to is being deleted right now."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "BLOB_LEAVING"
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            "This file is being deleted right now. Please try again.",
+            metadata={"sha256": sha256},
+            retry_after_seconds=1.0,
+        )
+
+
+class BlobGoneError(SessionError):
+    """A file that is to be referred to was deleted lately, and may not be there."""
+
+    code = grpc.StatusCode.ABORTED
+    reason = "BLOB_GONE"
+
+    def __init__(self, sha256: str) -> None:
+        super().__init__(
+            "This file was deleted meanwhile.",
+            metadata={"sha256": sha256},
+            retry_after_seconds=0.1,
+        )
+
+
+class ShuttingDownError(SessionError):
+    """This replica is going; another one goes on."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+    reason = "SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("This replica is going. Please call again.", retry_after_seconds=0.2)

@@ -22,6 +22,11 @@ class EventSignal:
         for watcher in self._watchers.get(turn_id, ()):
             watcher.set()
 
+    def notify_all(self) -> None:
+        """Wakes all watchers of all turns."""
+        for turn_id in tuple(self._watchers):
+            self.notify(turn_id)
+
     @contextmanager
     def watching(self, turn_id: str) -> Iterator[asyncio.Event]:
         """Gives an event that `notify` sets for as long as the context is open.

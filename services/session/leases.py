@@ -19,7 +19,7 @@ from services.session.errors import (
 )
 from services.session.resources import Lease
 from services.session.sessions import lock_session
-from services.session.tables import UNFINISHED, SessionRow, TurnRow
+from services.session.tables import UNFINISHED, Document, SessionRow, TurnRow
 
 DEFAULT_DURATION = timedelta(seconds=30)
 MIN_DURATION = timedelta(seconds=5)
@@ -68,8 +68,16 @@ def renew_lease(
     return _prolong(transaction, turn, check_duration(duration))
 
 
-def release_turn(transaction: Transaction, *, turn_id: str, token: int) -> None:
+def release_turn(
+    transaction: Transaction, *, turn_id: str, token: int, error: Document | None = None
+) -> None:
     """Gives a lease back. What is not held any more needs no giving back.
+
+    Args:
+        transaction: The transaction.
+        turn_id: The turn.
+        token: The fencing token.
+        error: What kept the holder from going on, which the turn fails with if it is given up.
 
     Raises:
         TurnNotFoundError: there is no such turn.
@@ -79,6 +87,8 @@ def release_turn(transaction: Transaction, *, turn_id: str, token: int) -> None:
     except LeaseLostError:
         return
     turn.lease_expire_time = None
+    if error is not None:
+        turn.last_error = error
 
 
 def require(transaction: Transaction, turn_id: str, token: int) -> tuple[SessionRow, TurnRow]:

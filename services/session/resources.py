@@ -162,6 +162,7 @@ class Work:
     ended.
     """
 
+    user_id: str
     turn: Turn
     lease: Lease | None
     session: Session

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, tuple_
 from sqlmodel import col, select
 
-from services.runtime.blobs import Blob
+from services.session import deletions
 from services.session.database import Transaction
 from services.session.errors import RequestIdConflictError, SessionNotFoundError
 from services.session.mixes import load_mixes
@@ -15,7 +15,7 @@ from services.session.names import check_display_name, check_request_id
 from services.session.pagination import Page, PageRequest, after_time_key, cut_page, time_key
 from services.session.resources import Session
 from services.session.tables import SessionRow, new_id
-from services.session.tracks import artifact_blobs, track_row, unreferenced
+from services.session.tracks import artifact_blobs, track_row
 
 
 def create_session(
@@ -107,8 +107,8 @@ def rename_session(
     return to_session(transaction, row)
 
 
-def delete_session(transaction: Transaction, *, user_id: str, session_id: str) -> tuple[Blob, ...]:
-    """Deletes a session; returns the blobs that nobody refers to any more.
+def delete_session(transaction: Transaction, *, user_id: str, session_id: str) -> None:
+    """Deletes a session; blobs that nobody refers to any more follow later.
 
     Raises:
         SessionNotFoundError: there is no such session.
@@ -118,7 +118,7 @@ def delete_session(transaction: Transaction, *, user_id: str, session_id: str) -
     transaction.rows.connection().execute(
         delete(SessionRow).where(col(SessionRow.session_id) == session_id)
     )
-    return unreferenced(transaction, blobs)
+    deletions.drop_blobs(transaction, blobs)
 
 
 def session_row(transaction: Transaction, user_id: str, session_id: str) -> SessionRow:

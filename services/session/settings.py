@@ -41,6 +41,31 @@ class SessionSettings(Settings):
         description="How soon a watched turn shows events that another replica has stored.",
     )
 
+    turn_attempts: int = Field(
+        default=20,
+        ge=1,
+        description="A turn that was begun so often and never ended fails for good, whatever "
+        "became of those who worked on it.",
+    )
+    retention_days: float = Field(
+        default=0,
+        ge=0,
+        description="Sessions and tracks that were not used for so long are deleted with their "
+        "files. 0, the default, keeps them for ever.",
+    )
+    upload_retention_days: float = Field(
+        default=7, gt=0, description="Uploads that never became a track are deleted after so long."
+    )
+    deletion_grace_seconds: float = Field(
+        default=3600,
+        ge=0,
+        description="How long a file stays after nobody refers to it. Longer than the longest "
+        "transaction (60 s), or a file may go that somebody is about to refer to.",
+    )
+    sweep_seconds: float = Field(
+        default=600, gt=0, description="How often it is looked for what is too old."
+    )
+
     @property
     def migrates_at_start(self) -> bool:
         """Whether the schema is brought up to date before serving."""

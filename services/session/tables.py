@@ -223,7 +223,7 @@ class TurnRow(_Table, table=True):
 
     What was understood (`interpret_time` and the columns after it) is NULL until then. `mix_id` and
     `redo_tip_mix_id` are where the session stands once the turn is completed. `lease_expire_time`
-    is NULL while nobody holds the turn.
+    is NULL while nobody holds the turn. `last_error` is what the last who gave it back has told.
     """
 
     __tablename__ = "turns"
@@ -234,6 +234,12 @@ class TurnRow(_Table, table=True):
             "uq_turns_unfinished",
             "session_id",
             unique=True,
+            sqlite_where=text(f"state = '{UNFINISHED}'"),
+            postgresql_where=text(f"state = '{UNFINISHED}'"),
+        ),
+        Index(
+            "ix_turns_leases",
+            "lease_expire_time",
             sqlite_where=text(f"state = '{UNFINISHED}'"),
             postgresql_where=text(f"state = '{UNFINISHED}'"),
         ),
@@ -268,6 +274,7 @@ class TurnRow(_Table, table=True):
     targets: list[str] = Field(default_factory=list, sa_type=Json)
     outputs: list[Document] = Field(default_factory=list, sa_type=Json)
     error: Document | None = Field(default=None, sa_type=Json)
+    last_error: Document | None = Field(default=None, sa_type=Json)
     create_time: datetime = Field(sa_type=UtcTime)
     end_time: datetime | None = Field(default=None, sa_type=UtcTime)
     attempt_count: int = 0
@@ -315,3 +322,26 @@ class ArtifactRow(_Table, table=True):
     file_name: str = Field(sa_type=Text)
     clipped_samples: int = Field(default=0, sa_type=BigInteger)
     create_time: datetime = Field(sa_type=UtcTime)
+
+
+class DeletionRow(_Table, table=True):
+    """Something in the blob store that nobody refers to, until it is gone and for a day on.
+
+    `name` is the SHA-256 of a blob, or the staging key of an upload's parts. `drop_time` is when
+    the last reference went. `claim_expire_time` is set while somebody deletes it, `delete_time`
+    once it is gone: a render that found the blob before then must look again.
+    """
+
+    __tablename__ = "deletions"
+    __table_args__ = (
+        CheckConstraint("kind IN ('blob', 'parts')", name="kind"),
+        CheckConstraint("size_bytes >= 0", name="size"),
+        Index("ix_deletions_due", "delete_time", "drop_time"),
+    )
+
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    kind: str = Field(sa_type=Text)
+    size_bytes: int = Field(default=0, sa_type=BigInteger)
+    drop_time: datetime = Field(sa_type=UtcTime)
+    claim_expire_time: datetime | None = Field(default=None, sa_type=UtcTime)
+    delete_time: datetime | None = Field(default=None, sa_type=UtcTime)

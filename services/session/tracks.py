@@ -8,6 +8,7 @@ from sqlalchemy import delete, tuple_
 from sqlmodel import col, select
 
 from services.runtime.blobs import Blob
+from services.session import deletions
 from services.session.database import Transaction
 from services.session.errors import (
     TrackNotFoundError,
@@ -71,16 +72,26 @@ def get_upload(transaction: Transaction, *, user_id: str, upload_id: str) -> Upl
 
 
 def create_track(
-    transaction: Transaction, *, user_id: str, upload_id: str, blob: Blob, audio: Document
+    transaction: Transaction,
+    *,
+    user_id: str,
+    upload_id: str,
+    blob: Blob,
+    audio: Document,
+    blob_checked: bool = False,
 ) -> Track:
     """Stores the track of a complete upload; said again, returns the same track.
 
     Raises:
         UploadNotFoundError: there is no such upload.
+        BlobLeavingError: the blob is being deleted right now.
+        BlobGoneError: the blob was deleted lately, and is not `blob_checked`.
     """
     upload = _upload_row(transaction, user_id, upload_id, lock=True)
     if upload.track_id is not None:
         return get_track(transaction, user_id=user_id, track_id=upload.track_id)
+    deletions.refer(transaction, blob.sha256, checked=blob_checked)
+    deletions.drop_parts(transaction, [upload.staging_key])
     row = TrackRow(
         user_id=user_id,
         display_name=upload.display_name,
@@ -113,8 +124,8 @@ def list_tracks(transaction: Transaction, *, user_id: str, page: PageRequest) ->
     return cut.map(lambda items: [to_track(row) for row in items])
 
 
-def delete_track(transaction: Transaction, *, user_id: str, track_id: str) -> tuple[Blob, ...]:
-    """Deletes a track with its sessions; returns the blobs that nobody refers to any more.
+def delete_track(transaction: Transaction, *, user_id: str, track_id: str) -> None:
+    """Deletes a track with its sessions; blobs that nobody refers to any more follow later.
 
     Raises:
         TrackNotFoundError: there is no such track.
@@ -130,7 +141,7 @@ def delete_track(transaction: Transaction, *, user_id: str, track_id: str) -> tu
     transaction.rows.connection().execute(
         delete(TrackRow).where(col(TrackRow.track_id) == track_id)
     )
-    return unreferenced(transaction, blobs)
+    deletions.drop_blobs(transaction, blobs)
 
 
 def artifact_blobs(transaction: Transaction, session_ids: Iterable[str]) -> set[Blob]:
@@ -142,16 +153,6 @@ def artifact_blobs(transaction: Transaction, session_ids: Iterable[str]) -> set[
         .distinct()
     )
     return {Blob(sha256, size_bytes) for sha256, size_bytes in rows}
-
-
-def unreferenced(transaction: Transaction, blobs: Iterable[Blob]) -> tuple[Blob, ...]:
-    """Returns those of the blobs that no track and no artifact of anybody refers to."""
-    by_sha256 = {blob.sha256: blob for blob in blobs}
-    for column in (col(TrackRow.sha256), col(ArtifactRow.sha256)):
-        used = transaction.rows.exec(select(column).where(column.in_(tuple(by_sha256))).distinct())
-        for sha256 in used.all():
-            by_sha256.pop(sha256, None)
-    return tuple(by_sha256[sha256] for sha256 in sorted(by_sha256))
 
 
 def track_row(

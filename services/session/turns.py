@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+import grpc
 from sqlmodel import col, select
 
 from mixdown.mix import Mix
@@ -32,6 +33,9 @@ from services.session.sessions import lock_session, to_session
 from services.session.tables import UNFINISHED, Document, SessionRow, TrackRow, TurnRow
 from services.session.tracks import to_track
 from services.session.turn_reading import load_context, to_turn
+
+ATTEMPTS = 20
+"""How often a turn is leased before it fails."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def begin_turn(
     output_format: Document,
     holder: str,
     lease_duration: timedelta | None,
+    attempts: int = ATTEMPTS,
 ) -> Work:
     """Stores a turn and leases it; said again, returns the same turn.
 
@@ -96,7 +101,7 @@ def begin_turn(
         raise RequestIdConflictError(request_id)
     lease = None
     if turn.state == UNFINISHED and not leases.is_held(transaction, turn):
-        lease = leases.grant(transaction, turn, holder, duration)
+        lease = _grant(transaction, turn, holder, duration, attempts)
     return _work(transaction, session, turn, lease)
 
 
@@ -107,8 +112,9 @@ def claim_turn(
     turn_id: str,
     holder: str,
     lease_duration: timedelta | None,
+    attempts: int = ATTEMPTS,
 ) -> Work:
-    """Leases a turn that nobody works on.
+    """Leases a turn that nobody works on; one that was leased too often fails instead.
 
     Raises:
         TurnNotFoundError: there is no such turn.
@@ -121,7 +127,39 @@ def claim_turn(
         raise TurnEndedError(turn_id)
     if leases.is_held(transaction, turn):
         raise TurnLeasedError(turn_id)
-    lease = leases.grant(transaction, turn, holder, duration)
+    lease = _grant(transaction, turn, holder, duration, attempts)
+    return _work(transaction, session, turn, lease)
+
+
+def claim_expired_turn(
+    transaction: Transaction,
+    *,
+    holder: str,
+    lease_duration: timedelta | None,
+    attempts: int = ATTEMPTS,
+) -> Work | None:
+    """Leases any turn whose holder has died; None where there is none.
+
+    A turn that was given back rests until somebody asks for it: only leases that ran out count.
+    Many may ask at once: each gets another turn.
+    """
+    duration = leases.check_duration(lease_duration)
+    found = transaction.rows.exec(
+        select(SessionRow, TurnRow)
+        .join(TurnRow, col(TurnRow.session_id) == col(SessionRow.session_id))
+        .where(col(TurnRow.state) == UNFINISHED, col(TurnRow.lease_expire_time) <= transaction.now)
+        .order_by(col(TurnRow.lease_expire_time))
+        .limit(1)
+        # The session's row is the lock of its turns.
+        .with_for_update(of=SessionRow, skip_locked=True)
+    ).first()
+    if found is None:
+        return None
+    session, turn = found
+    transaction.rows.refresh(turn)
+    if turn.state != UNFINISHED or leases.is_held(transaction, turn):
+        return None  # somebody was faster
+    lease = _grant(transaction, turn, holder, duration, attempts)
     return _work(transaction, session, turn, lease)
 
 
@@ -169,7 +207,13 @@ def record_output_started(
 
 
 def record_output_finished(
-    transaction: Transaction, *, turn_id: str, token: int, artifact: NewArtifact, details: Document
+    transaction: Transaction,
+    *,
+    turn_id: str,
+    token: int,
+    artifact: NewArtifact,
+    details: Document,
+    blob_checked: bool = False,
 ) -> TurnEvent:
     """Stores an artifact and that it is complete; said again, returns what is stored.
 
@@ -179,17 +223,20 @@ def record_output_finished(
         token: The fencing token.
         artifact: The file.
         details: The rest of the event's message: everything but the artifact.
+        blob_checked: Whether the caller has seen the blob in the store since it was refused.
 
     Raises:
         TurnNotFoundError: there is no such turn.
         LeaseLostError: the caller does not hold the turn.
         InvalidEventError: the output has no name.
+        BlobLeavingError: the blob is being deleted right now.
+        BlobGoneError: the blob was deleted lately, and is not `blob_checked`.
     """
     leases.require(transaction, turn_id, token)
     _check_output_name(artifact.name)
     if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
         return stored
-    document = store_artifact(transaction, turn_id, artifact)
+    document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
     payload = {**details, "artifact": document}
     return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
 
@@ -241,6 +288,22 @@ def cancel_turn(transaction: Transaction, *, user_id: str, turn_id: str) -> Turn
     if turn.state == UNFINISHED:
         _end(transaction, turn, "cancelled", {})
     return to_turn(transaction, turn)
+
+
+def _grant(
+    transaction: Transaction, turn: TurnRow, holder: str, duration: timedelta, attempts: int
+) -> Lease | None:
+    """Leases a turn; ends it as failed, and returns None, where it was leased too often."""
+    if turn.attempt_count < attempts:
+        return leases.grant(transaction, turn, holder, duration)
+    error = turn.last_error or {
+        "code": grpc.StatusCode.ABORTED.value[0],
+        "reason": "TURN_ATTEMPTS_EXHAUSTED",
+        "message": "This turn was begun again and again, and never came to its end.",
+        "metadata": {"attempts": str(turn.attempt_count)},
+    }
+    _end(transaction, turn, "failed", {"error": error}, error)
+    return None
 
 
 def _supersede(transaction: Transaction, session: SessionRow) -> None:
@@ -328,6 +391,7 @@ def _work(
     transaction.rows.flush()
     track = transaction.rows.get_one(TrackRow, session.track_id)
     return Work(
+        user_id=session.user_id,
         turn=to_turn(transaction, turn),
         lease=lease,
         session=to_session(transaction, session),

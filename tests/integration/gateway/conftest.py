@@ -72,6 +72,8 @@ class Suite:
             "MIXDOWN_DATABASE_URL": f"sqlite:///{self.folder / 'session.db'}",
             "MIXDOWN_LOG_LEVEL": "warning",
             "MIXDOWN_DRAIN_SECONDS": "1",
+            "MIXDOWN_DELETION_GRACE_SECONDS": "0",
+            "MIXDOWN_CLEAN_SECONDS": "0.2",
             "COUNTER_FILE": str(self.folder / "separations"),
             "TMPDIR": str(self.temporary),
             **settings,

@@ -201,7 +201,11 @@ class Driver:
         )
 
     async def output_finished(
-        self, work: pb.Work, name: str = "mix", content: str = "rendered"
+        self,
+        work: pb.Work,
+        name: str = "mix",
+        content: str = "rendered",
+        blob_checked: bool = False,
     ) -> conversation_pb2.TurnEvent:
         return await self.stub.AppendEvent(
             pb.AppendEventRequest(
@@ -217,6 +221,7 @@ class Driver:
                     ),
                     peak=0.75,
                 ),
+                blob_checked=blob_checked,
             )
         )
 
@@ -274,6 +279,23 @@ class Driver:
         await self.record(work, interpretation)
         await self.complete(work)
         return await self.get_turn(work.turn.turn_id)
+
+    async def delete_session(self, session: conversation_pb2.Session) -> None:
+        await self.stub.DeleteSession(
+            pb.DeleteSessionRequest(user_id=self.user_id, session_id=session.session_id)
+        )
+
+    async def delete_track(self, track: conversation_pb2.Track) -> None:
+        await self.stub.DeleteTrack(
+            pb.DeleteTrackRequest(user_id=self.user_id, track_id=track.track_id)
+        )
+
+    async def deletions(self) -> list[audio_pb2.Blob]:
+        """Claims what is due, and tells that it is gone."""
+        due = await self.stub.ClaimDeletions(pb.ClaimDeletionsRequest())
+        names = [*(blob.sha256 for blob in due.blobs), *due.staging_keys]
+        await self.stub.ConfirmDeletions(pb.ConfirmDeletionsRequest(names=names))
+        return list(due.blobs)
 
     async def current_mix(self, session: conversation_pb2.Session) -> mix_pb2.Mix:
         return (await self.get_session(session.session_id)).mix

@@ -13,6 +13,9 @@ from tests.integration.session.driver import Driver, blob, mix, refused, remix
 # begin something of one's own are in `beginnings`.
 _BY_TOKEN = {"RenewLease", "ReleaseTurn", "RecordInterpretation", "AppendEvent", "FinishTurn"}
 
+_OF_THE_INSTALLATION = {"ClaimExpiredTurn", "ClaimDeletions", "ConfirmDeletions", "ReportBlobs"}
+"""Housekeeping of the gateways, for all users at once; no user's request leads to these."""
+
 
 async def test_one_user_never_sees_what_is_anothers(driver: Driver) -> None:
     upload_id = "ada's"
@@ -71,14 +74,21 @@ async def test_one_user_never_sees_what_is_anothers(driver: Driver) -> None:
     async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
         async for _ in stub.WatchEvents(pb.WatchEventsRequest(user_id=eve, turn_id=turn_id)):
             raise AssertionError("an event of another user's turn")
+    async with refused(StatusCode.NOT_FOUND, "SESSION_NOT_FOUND"):
+        async for _ in stub.ExportSession(
+            pb.ExportSessionRequest(user_id=eve, session_id=session_id)
+        ):
+            raise AssertionError("a piece of another user's session")
     assert not (await stub.ListTracks(pb.ListTracksRequest(user_id=eve))).tracks
     assert not (await stub.ListSessions(pb.ListSessionsRequest(user_id=eve))).sessions
     assert await driver.get_turn(turn_id) == before
 
     tested = {method for requests in calls.values() for method in requests}
-    beginnings = {"BeginUpload", "ListTracks", "WatchEvents"}
+    beginnings = {"BeginUpload", "ListTracks", "WatchEvents", "ExportSession"}
     service = pb.DESCRIPTOR.services_by_name["SessionService"]
-    assert tested | beginnings | _BY_TOKEN == {method.name for method in service.methods}
+    assert tested | beginnings | _BY_TOKEN | _OF_THE_INSTALLATION == {
+        method.name for method in service.methods
+    }
 
 
 async def test_what_never_was_gets_the_same_answer_as_what_is_anothers(driver: Driver) -> None:

@@ -14,6 +14,7 @@ from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2 as pb
 from services.session.database import create_database_engine
 from services.session.tables import METADATA
+from tests.integration.session.conftest import Clock
 from tests.integration.session.driver import Driver, blob, clarification, mix, refused, remix
 
 
@@ -243,7 +244,9 @@ async def _with_artifact(
     return session
 
 
-async def test_deleting_a_session_names_only_blobs_that_nobody_needs(driver: Driver) -> None:
+async def test_deleting_a_session_deletes_only_blobs_that_nobody_needs(
+    driver: Driver, clock: Clock
+) -> None:
     track = await driver.track(content="original")
     doomed = await _with_artifact(driver, track, "only here")
     await _with_artifact(driver, track, "in two places")
@@ -251,8 +254,9 @@ async def test_deleting_a_session_names_only_blobs_that_nobody_needs(driver: Dri
     same_as_track = await _with_artifact(driver, track, "original")
 
     async def delete(session: conversation_pb2.Session) -> list[audio_pb2.Blob]:
-        request = pb.DeleteSessionRequest(user_id=driver.user_id, session_id=session.session_id)
-        return list((await driver.stub.DeleteSession(request)).blobs)
+        await driver.delete_session(session)
+        clock.advance(3601)
+        return await driver.deletions()
 
     assert await delete(doomed) == [blob("only here")]
     assert await delete(shared) == []
@@ -264,7 +268,7 @@ async def test_deleting_a_session_names_only_blobs_that_nobody_needs(driver: Dri
 
 
 async def test_deleting_a_track_deletes_every_row_below_it(
-    driver: Driver, database_url: str
+    driver: Driver, database_url: str, clock: Clock
 ) -> None:
     track = await driver.track(content="original")
     await _with_artifact(driver, track, "one")
@@ -272,15 +276,19 @@ async def test_deleting_a_track_deletes_every_row_below_it(
     running = await driver.begin(await driver.session(track))
     theirs = await driver.of("bob").track(content="original")
 
-    async def delete(owner: Driver, track_id: str) -> list[audio_pb2.Blob]:
-        request = pb.DeleteTrackRequest(user_id=owner.user_id, track_id=track_id)
-        return list((await driver.stub.DeleteTrack(request)).blobs)
+    async def delete(owner: Driver, track: conversation_pb2.Track) -> list[audio_pb2.Blob]:
+        await owner.delete_track(track)
+        clock.advance(3601)
+        return await driver.deletions()
 
-    gone = await delete(driver, track.track_id)
+    gone = await delete(driver, track)
     assert sorted(gone, key=str) == sorted([blob("one"), blob("two")], key=str)
     async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
         await driver.renew(running)
-    assert await delete(driver.of("bob"), theirs.track_id) == [blob("original")]
+    assert await delete(driver.of("bob"), theirs) == [blob("original")]
+
+    clock.advance(24 * 3600 + 1)
+    assert await driver.deletions() == []  # and what was deleted is forgotten
 
     engine = create_database_engine(database_url, 1)
     with engine.connect() as connection:
