@@ -55,6 +55,7 @@ from services.runtime.blobs import Blob, BlobStore
 from services.runtime.blobs.folder import FolderBlobStore
 
 _BLOCK_FRAMES = 16_384
+_MESSAGE_FRAMES = 256 * 1024 // 8
 _SEMITONES = 2.0
 _STEM = TargetSettings(
     gain_db=-2.0,
@@ -253,8 +254,9 @@ def _put(store: BlobStore, path: Path) -> Blob:
 
 
 def _stem_blocks(folder: Path) -> Iterator[Sequence[Samples]]:
+    """Yields blocks of every stem, as large as the separator's messages."""
     readers = [AudioReader(folder / f"{stem}.wav") for stem in STEMS]
-    return zip(*(reader.blocks(_BLOCK_FRAMES) for reader in readers), strict=True)
+    return zip(*(reader.blocks(_MESSAGE_FRAMES) for reader in readers), strict=True)
 
 
 def _plain(semitones: float) -> Callable[[Path, float], Figures]:

@@ -12,7 +12,8 @@ its terms, and goes on until the longest one ends (reverbs have tails). The limi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,6 +77,15 @@ class Sum:
         return total
 
 
+@dataclass(frozen=True)
+class _Step:
+    """Frames that the chains work on."""
+
+    original: Samples
+    stems: Mapping[str, Samples]
+    work: Mapping[str, Future[Samples]]
+
+
 class Graph:
     """Renders outputs of an audible mix.
 
@@ -103,6 +113,7 @@ class Graph:
         if track_lufs is None:
             track_lufs = TYPICAL_LUFS
         self._pool = pool
+        self._pending: _Step | None = None
         self._outputs = tuple(outputs)
         kinds = {output.kind for output in self._outputs}
         edited = edited_stems(mix) if "mix" in kinds else ()
@@ -130,31 +141,73 @@ class Graph:
         """By how much the limiter lowered the highest peak of the mix so far; 0 or more."""
         return self._limiter.limited_db if self._limiter else 0.0
 
-    def push(self, original: Samples, stems: Mapping[str, Samples]) -> dict[str, Samples]:
+    def push(
+        self, original: Samples, stems: Mapping[str, Samples], *, more_follows: bool = False
+    ) -> dict[str, Samples]:
         """Takes the next frames of the original and of every needed stem.
+
+        Args:
+            original: Frames of the original.
+            stems: As many of each stem.
+            more_follows: Whether the next ones are there already. Then the chains may work on these
+                while the caller does something with what was ready before.
 
         Returns:
             The frames that are ready, by name of output.
         """
-        processed = self._process(stems)
-        for name, block in ((_ORIGINAL, original), *stems.items()):
+        before = self._pending
+        if before is not None:
+            # All of them are waited for, also when one fails: nothing works on after the render.
+            wait(before.work.values())
+        self._pending = _Step(original, stems, self._submit(stems))
+        ready = self._completed(before)
+        if not more_follows or self._pool is None:
+            ready = self._joined(ready, self._last_step())
+        return ready
+
+    def _submit(self, stems: Mapping[str, Samples]) -> dict[str, Future[Samples]]:
+        if self._pool is not None and len(self._chains) > 0:
+            return {
+                name: self._pool.submit(chain.process, stems[name])
+                for name, chain in self._chains.items()
+            }
+        work: dict[str, Future[Samples]] = {}
+        for name, chain in self._chains.items():
+            work[name] = Future()
+            work[name].set_result(chain.process(stems[name]))
+        return work
+
+    def _last_step(self) -> dict[str, Samples]:
+        step, self._pending = self._pending, None
+        return self._completed(step)
+
+    def _completed(self, step: _Step | None) -> dict[str, Samples]:
+        """Returns what is ready once the chains are done with a step."""
+        if step is None:
+            return {output.name: empty(self._channels) for output in self._outputs}
+        wait(step.work.values())
+        processed = {name: future.result() for name, future in step.work.items()}
+        for name, block in ((_ORIGINAL, step.original), *step.stems.items()):
             for total in self._without.values():
                 total.push(name, block)
-        return self._collect(original, stems, processed)
+        return self._collect(step.original, step.stems, processed)
 
-    def _process(self, stems: Mapping[str, Samples]) -> dict[str, Samples]:
-        names = tuple(self._chains)
-        if self._pool is None or len(names) < 2:
-            return {name: self._chains[name].process(stems[name]) for name in names}
-        work = [self._pool.submit(self._chains[name].process, stems[name]) for name in names]
-        # All of them are waited for, also when one fails: nothing works on after the render.
-        wait(work)
-        return {name: future.result() for name, future in zip(names, work, strict=True)}
+    @staticmethod
+    def _joined(first: Mapping[str, Samples], second: Mapping[str, Samples]) -> dict[str, Samples]:
+        return {
+            name: np.concatenate((block, second[name]), axis=1) for name, block in first.items()
+        }
+
+    def close(self) -> None:
+        """Waits for the chains, so that nothing works on after the render."""
+        if self._pending is not None:
+            wait(self._pending.work.values())
 
     def finish(self) -> dict[str, Samples]:
         """Returns the frames that are still due, tails included, by name of output."""
+        before = self._last_step()
         processed = {stem: processor.finish() for stem, processor in self._chains.items()}
-        ready = self._collect(empty(self._channels), {}, processed)
+        ready = self._joined(before, self._collect(empty(self._channels), {}, processed))
         if any(output.kind == "mix" for output in self._outputs):
             for stem, change in self._changes.items():
                 self._mix.push(stem, change.rest())

@@ -108,16 +108,16 @@ class Pipeline:
         self._position = 0
         self._notes: list[str] = []
         self._writers: dict[str, ArtifactWriter] = {}
+        self._graph = Graph(
+            mix,
+            [item.output for item in planned],
+            properties.sample_rate_hz,
+            properties.channels,
+            measured.loudness,
+            pool,
+        )
         self._original = Original(store, track.sha256, properties)
         try:
-            self._graph = Graph(
-                mix,
-                [item.output for item in planned],
-                properties.sample_rate_hz,
-                properties.channels,
-                measured.loudness,
-                pool,
-            )
             for item in planned:
                 name = item.output.name
                 self._writers[name] = ArtifactWriter(
@@ -204,8 +204,11 @@ class Pipeline:
         """Renders the next block; with the last one, all that is still due."""
         frames = self._next_frames()
         stems = {stem: item.pop(frames) for stem, item in self._inputs.items()}
-        blocks = self._graph.push(self._original.read(frames), stems)
+        original = self._original.read(frames)
         self._position += frames
+        blocks = self._graph.push(
+            original, stems, more_follows=not self.is_done and self.can_advance
+        )
         rest = self._graph.finish() if self.is_done else {}
         events: list[OutputAudio | OutputFinished] = []
         for name, writer in self._writers.items():
@@ -221,6 +224,7 @@ class Pipeline:
     def close(self) -> None:
         """Frees the decoder and the encoders, and removes files that were not finished."""
         self._original.close()
+        self._graph.close()
         for writer in self._writers.values():
             writer.close()
 

@@ -30,14 +30,18 @@ OUTPUTS = (
 )
 
 
-def render(mix: Mix, outputs=OUTPUTS, cuts=(), pool=None) -> dict[str, np.ndarray]:
+def render(
+    mix: Mix, outputs=OUTPUTS, cuts=(), pool=None, *, more_follows=False
+) -> dict[str, np.ndarray]:
     graph = Graph(mix, outputs, RATE_HZ, 2, LOUDNESS, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
     start = 0
     for length in (*cuts, FRAMES):
         stop = min(start + length, FRAMES)
         ready = graph.push(
-            ORIGINAL[:, start:stop], {name: s[:, start:stop] for name, s in STEMS.items()}
+            ORIGINAL[:, start:stop],
+            {name: s[:, start:stop] for name, s in STEMS.items()},
+            more_follows=more_follows,
         )
         start = stop
         for name, block in ready.items():
@@ -101,11 +105,21 @@ def test_the_same_streams_give_the_same_bits_however_they_are_cut(cuts):
     assert all(np.array_equal(whole[name], cut[name]) for name in whole)
 
 
-def test_the_number_of_threads_changes_no_bit():
+@pytest.mark.parametrize("more_follows", [False, True])
+def test_neither_threads_nor_work_ahead_change_a_bit(more_follows):
     alone = render(MIX, cuts=[1000] * 7)
     with ThreadPoolExecutor(3) as pool:
-        together = render(MIX, cuts=[1000] * 7, pool=pool)
+        together = render(MIX, cuts=[1000] * 7, pool=pool, more_follows=more_follows)
     assert all(np.array_equal(alone[name], together[name]) for name in alone)
+
+
+def test_a_chain_that_fails_fails_the_render():
+    with ThreadPoolExecutor(2) as pool:
+        graph = Graph(MIX, [Output("mix")], RATE_HZ, 2, LOUDNESS, pool)
+        graph.push(ORIGINAL, STEMS, more_follows=True)
+        with pytest.raises(KeyError):
+            graph.push(ORIGINAL, {}, more_follows=True)
+        graph.close()
 
 
 @given(st.lists(st.integers(0, 50)), st.lists(st.integers(0, 50)))
