@@ -42,13 +42,16 @@ format: $(VENV)/.ready  ## Format code and contracts.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
-docs: $(VENV)/.ready  ## Write docs/configuration.md and the curves of docs/effects.md from the code.
+docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, errors, OpenAPI, curves.
 	$(BIN)/python -m scripts.document_settings
+	$(BIN)/python -m scripts.document_errors
+	$(BIN)/python -m scripts.document_http
 	$(BIN)/python -m scripts.plot_effects
 
-bench: $(VENV)/.ready  ## Measure separation and rendering beside what they are compared with.
+bench: $(VENV)/.ready  ## Measure separation, rendering and conversations.
 	$(BIN)/python -m benchmarks.separation
 	$(BIN)/python -m benchmarks.remix
+	$(BIN)/python -m benchmarks.conversations
 
 up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 	$(BIN)/mixdown up
