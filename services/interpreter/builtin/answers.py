@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mixdown.mix import Mix
+from mixdown.mix import MASTER, Mix
 from services.interpreter import replies
 from services.interpreter.builtin.clauses import ACTION_KINDS, NAMED_KINDS, Clause, is_filler
+from services.interpreter.builtin.named import named_in
 from services.interpreter.edits import apply_edits, difference
 from services.interpreter.intent import (
     Adjustment,
@@ -81,7 +82,9 @@ def answer_proposal(lexemes: list[Lexeme], context: Context) -> Answer | None:
         return Answer(proposal.intent, proposal.mix)
     if takes and (agrees or _points_at_it(words)):
         return Answer(proposal.intent, proposal.mix)
-    return _modified(words, rest, proposal, context) if _is_explicit(words) else None
+    if not _is_explicit(words):
+        return None
+    return _modified(words, rest, proposal, context) or _widened(rest, proposal, context)
 
 
 def _is_agreement(item: Lexeme) -> bool:
@@ -123,7 +126,29 @@ def _points_at_it(words: list[Lexeme]) -> bool:
 
 
 def _is_explicit(words: list[Lexeme]) -> bool:
-    return any(item.has("accept") for item in words[:2])
+    return any(item.has("accept") for item in words[:2]) or (
+        words[0].has("ok") and any(item.has("but") or item.has("and") for item in words[1:3])
+    )
+
+
+def _widened(rest: list[Lexeme], proposal: Proposal, context: Context) -> Answer | None:
+    """Reads "yes, and the vocals as well": the proposal for one more stem."""
+    joins = any(item.has("and") or item.has("also") for item in rest)
+    named = named_in(Clause(tuple(rest)), context.stems)
+    plain = all(
+        is_filler(item)
+        or any(item.has(kind) for kind in ("and", "also", "target", "six", "pronoun", "give"))
+        for item in rest
+    )
+    stems = tuple(stem for stem in named.targets if stem != MASTER)
+    if not (joins and plain and stems) or not isinstance(proposal.intent, Separation):
+        return None
+    intent = proposal.intent
+    if intent.without:
+        intent = replace(intent, without=tuple(dict.fromkeys((*intent.without, *stems))))
+    else:
+        intent = replace(intent, stems=tuple(dict.fromkeys((*intent.stems, *stems))))
+    return Answer(intent, context.mix)
 
 
 def _modified(

@@ -136,6 +136,7 @@ def _mention(turn: Turn, clause: Clause) -> None:
     """Remembers what a story or praise speaks of, for "it" and "those two"."""
     stems = tuple(t for t in named_in(clause, turn.context.stems).targets if t != MASTER)
     turn.mentioned = stems or turn.mentioned
+    turn.praised = turn.praised or clause.has("greeting", "praise")
     if any(item.text == "it is" for item in clause.lexemes[:2]):
         turn.name(stems)  # "it's the bass that is killing me, way too loud"
 
@@ -265,6 +266,8 @@ def _unfulfilled(
         asked = turn.questions[0] if turn.questions else replies.not_understood(turn.doubts[0])
         found = _clarified(context, "ambiguous", asked, confidence=min(turn.confidence, 0.5))
         return replace(found, targets=tuple(turn.named), limitations=tuple(limitations))
+    if turn.praised:
+        return _clarified(context, "greeting", replies.talk("greeting", context), confidence=0.7)
     if turn.leaves:
         return _clarified(context, "ambiguous", replies.left_alone(turn.named), confidence=0.7)
     if talk.is_out_of_scope(lexemes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.interpreter.builtin.amounts import is_insufficient
-from services.interpreter.builtin.clauses import Clause, is_filler
+from services.interpreter.builtin.clauses import NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.language.lexemes import Lexeme
 
@@ -72,7 +72,9 @@ def _has_open_not(clause: Clause) -> bool:
     place = clause.index("not")
     if place < 0 or is_insufficient(clause):
         return False
-    following = clause.lexemes[place + 1 : place + 2]
+    following = tuple(item for item in clause.lexemes[place + 1 :] if not item.has("filler"))[:1]
+    if following and any(following[0].has(kind) for kind in NAMED_KINDS):
+        return False  # an exception: "everything, not the bass"
     lessens = bool(following) and following[0].text in {
         "so", "as", "too", "that", "quite", "very", "overly",
     }  # fmt: skip

@@ -11,6 +11,7 @@ from dataclasses import replace
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     DIRECTION_KINDS,
+    EFFECT_KINDS,
     PARAMETER_KINDS,
     TARGET_KINDS,
     Clause,
@@ -77,7 +78,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
         following = pieces[index + 1] if index + 1 < len(pieces) else None
         before = result[-1] if result and not waiting else None
         if _is_only_targets(piece) and not (_has_same(piece)):
-            if _belongs_before(before, piece, following):
+            if before is not None and _says_other_amount(before, piece):
+                result.append(piece)
+            elif _belongs_before(before, piece, following):
                 assert before is not None
                 result[-1] = _merged(before, piece)
             elif following is not None and following.joiner != ".":
@@ -194,6 +197,12 @@ def _names_means(before: Clause, piece: Clause) -> bool:
     if piece.has("q") and (before.numbers("hz") or before.has("eq") or before.has("region")):
         return not piece.numbers("hz", "db")
     return piece.has("compression") and before.has("compression") and not piece.has_named_target
+
+
+def _says_other_amount(before: Clause, piece: Clause) -> bool:
+    """Whether "a lot to the drums" varies "a little reverb to the vocals"."""
+    amounts = ("small", "big")
+    return piece.any_of(amounts) and before.any_of(EFFECT_KINDS) and before.has_named_target
 
 
 def _is_on_its_own(piece: Clause) -> bool:

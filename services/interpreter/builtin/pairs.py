@@ -18,7 +18,22 @@ _FREE = {
 
 def apart(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Writes a request for several files as one sentence a file."""
-    return _files_apart(_opposites(lexemes))
+    return _files_apart(_opposites(_music_apart(lexemes)))
+
+
+def _music_apart(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "the music" beside the voice as the instruments: "voice +2 dB, music -6 dB"."""
+    if not any(item.has("target", "vocals") for item in lexemes):
+        return lexemes
+    result: list[Lexeme] = []
+    for item in lexemes:
+        before = next((found for found in reversed(result) if not found.has("filler")), None)
+        is_place = before is not None and any(before.has(kind) for kind in ("in", "of", "for"))
+        if item.text == "music" and not is_place:
+            result.append(Lexeme("music", (("group", "instruments"),)))
+        else:
+            result.append(item)
+    return result
 
 
 def _files_apart(lexemes: list[Lexeme]) -> list[Lexeme]:

@@ -8,11 +8,12 @@ from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
-from services.interpreter.builtin.clauses import Clause, is_filler
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import check_read
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.named import Named, named_in
+from services.interpreter.builtin.placing import read_placing
 from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import targets_of
 from services.interpreter.builtin.turn import Held, Turn
@@ -46,7 +47,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         raise UnclearError("I can't judge that for you. Should I just do it?")
     if clause.has("or") and not clause.text.endswith("or"):
         raise UnclearError("Which one should I do?")
-    if _read_unsupported(turn, clause, named):
+    if read_placing(turn, clause, named) or _read_unsupported(turn, clause, named):
         return
     if read_history(turn, clause, named):
         return
@@ -416,7 +417,8 @@ def _completed(clause: Clause) -> Clause:
         "pronoun", "same"
     ):
         return clause
-    if not (clause.numbers() or _also(clause)) or (
+    amount = clause.any_of(("small", "big")) and before.any_of(EFFECT_KINDS)
+    if not (clause.numbers() or _also(clause) or amount) or (
         not clause.has_named_target and not clause.numbers("hz")
     ):
         return clause
@@ -430,6 +432,7 @@ def _completed(clause: Clause) -> Clause:
         )
         and not item.has("in")
         and not any(kind.startswith("instrument_") for kind, _ in item.readings)
+        and not (amount and (item.has("small") or item.has("big")))
         and not (signed and (item.has("up") or item.has("down")))
         and (
             kept_numbers

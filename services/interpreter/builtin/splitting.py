@@ -177,6 +177,12 @@ def _without_adjunct(piece: Clause) -> Clause:
         if item.text == "so" and not says and following and _commands(following[0]):
             kept.clear()  # "I have a cold so pitch the song down"
             continue
+        if item.text == "so" and kept and not says and _asks(items[index + 1 :]):
+            kept.clear()  # "the neighbours complained so less bass please"
+            continue
+        if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
+            kept.clear()  # "my wife says the bass is too boomy"
+            continue
         if item.has("reason") and kept and (says or done.has_named_target):
             break
         if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
@@ -201,6 +207,17 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _asks(rest: tuple[Lexeme, ...]) -> bool:
+    """Whether what follows "so" is an instruction in itself: "so less bass please"."""
+    clause = Clause(rest)
+    return (
+        clause.has_named_target
+        and clause.any_of(("more", "less", "remove", "only"))
+        and not clause.unknown
+        and not any(item.has("pronoun") for item in rest)
+    )
 
 
 def _hides(kept: list[Lexeme], item: Lexeme) -> bool:

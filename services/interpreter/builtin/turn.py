@@ -43,6 +43,7 @@ class Turn:
         named: Targets named in this prompt, in order.
         last_named: Targets of the latest clause that named any.
         mentioned: Stems that were only spoken of ("I love the drums").
+        praised: Whether something was only praised.
         revises: Whether the latest change itself was revised ("the other way").
         leaves: Whether something is to be left alone.
         confidence: How sure this understanding is.
@@ -65,6 +66,7 @@ class Turn:
     named: list[str] = field(default_factory=list)
     last_named: tuple[str, ...] = ()
     mentioned: tuple[str, ...] = ()
+    praised: bool = False
     revises: bool = False
     leaves: bool = False
     confidence: float = 1.0

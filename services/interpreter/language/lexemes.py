@@ -142,6 +142,8 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
             more = True
         if not unit or (unit == "times"):
             return None
+        if words[index + length + unit_length :][:3] == ["and", "a", "half"]:
+            value, unit_length = value + 0.5, unit_length + 3  # "a semitone and a half"
         return length + unit_length, _scaled(Number(value, unit, more=more))
     length, value = found
     if (
@@ -154,6 +156,8 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         unit_length += 1 if unit else 0
     else:
         unit_length, unit = _unit_at(words, index + length)
+    if unit and words[index + length + unit_length :][:3] == ["and", "a", "half"]:
+        value, unit_length = value + 0.5, unit_length + 3  # "two semitones and a half"
     token = tokens[index]
     negative = token.kind == "number" and token.value < 0
     number = Number(-value if negative else value, unit, token.signed, token.is_range_end, more)
@@ -199,7 +203,13 @@ def _with_shared_units(lexemes: list[Lexeme]) -> list[Lexeme]:
         last, first, opener = result[index].number, result[index - 2].number, result[index - 3]
         if not (last and first and last.unit == "hz" and first.unit == ""):
             continue
-        if opener.text in {"between", "from"} and result[index - 1].text in {"and", "to", "n"}:
+        bare = opener.text not in {"by", "to"} and first.value < last.value
+        in_khz = first.value * 100 < last.value
+        if bare and (first.value >= 20 or in_khz) and result[index - 1].text == "to":
+            result[index] = Lexeme(result[index].text, number=replace(last, is_range_end=True))
+        elif opener.text not in {"between", "from"}:
+            continue
+        if result[index - 1].text in {"and", "to", "n"}:
             scale = 1000.0 if first.value * 100 < last.value else 1.0
             shared = replace(first, unit="hz", value=first.value * scale)
             result[index - 2] = Lexeme(result[index - 2].text, number=shared)
