@@ -322,6 +322,28 @@ async def test_a_gateway_that_is_killed_loses_no_turn(suite: Suite, caller, song
     assert heard(reader.files) == heard(uncut.files)
 
 
+async def test_a_turn_whose_gateway_was_killed_is_finished_though_nobody_asks(
+    suite: Suite, caller, song
+):
+    request = await begin_request(caller, song, "only the vocals", model="slow")
+    reader = Reader()
+    suite.start("gateway-4", GATEWAY, **GATEWAY_SETTINGS)
+    suite.wait("gateway-4")
+    doomed = call_as(suite, caller.metadata[0][1], "gateway-4")
+    async with doomed.client:
+        call = doomed.stub.Converse(request, metadata=doomed.metadata)
+        await reader.read(call, stop_after=8)
+        suite.kill("gateway-4")
+    get = gateway_pb2.GetTurnRequest(turn_id=reader.position.turn_id)
+    async with asyncio.timeout(30):
+        turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
+        while turn.state != conversation_pb2.Turn.STATE_COMPLETED:
+            await asyncio.sleep(0.2)
+            turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
+    assert turn.attempt_count == 2
+    assert [artifact.name for artifact in turn.artifacts] == ["vocals"]
+
+
 async def test_a_remixer_that_is_killed_costs_a_pause_only(suite: Suite, caller, song):
     request = await begin_request(caller, song, "only the vocals", model="slow")
     reader = Reader()
