@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -92,3 +93,18 @@ async def test_an_untouched_mix_is_bit_exact_at_its_own_depth_and_dithered_below
     coarse = await remixer.render(track, encoding=audio_pb2.ENCODING_WAV_PCM16)
     error = (coarse.samples("mix").astype(float) - song) * 2**15
     assert error.var() == pytest.approx(0.25, rel=0.02)
+
+
+async def test_the_first_audio_of_stored_stems_comes_within_150_ms_of_the_call(remixer, song):
+    track = remixer.put(encode(song, Encoding.WAV_PCM24))
+    await remixer.render(track)  # the first render of a track measures it
+    took = []
+    for gain_db in (1.0, 2.0, 3.0, 4.0):
+        mix = Mix().change("vocals", gain_db=gain_db, reverb=0.2).change("drums", pan=0.3)
+        began = time.perf_counter()
+        async for response in remixer.call(track, mix):
+            # Beyond the header, which is known before anything is rendered.
+            if response.WhichOneof("event") == "audio" and len(response.audio.data) > 1000:
+                took.append(time.perf_counter() - began)
+                break
+    assert min(took) < 0.150
