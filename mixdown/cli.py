@@ -121,7 +121,7 @@ def ask(
     encoding = _encoding(file_format)
 
     async def work() -> None:
-        async with connect(address) as client:
+        async with _connect(address) as client:
             session = await _open_session(client, song, model)
             await _take_turn(client, session, prompt, output, encoding)
 
@@ -168,7 +168,12 @@ def _say(runner: asyncio.Runner, turn: Coroutine[Any, Any, Turn]) -> None:
 
 
 async def _opened(address: str) -> Client:
-    return connect(address)  # a connection belongs to the loop that runs when it is made
+    return _connect(address)  # a connection belongs to the loop that runs when it is made
+
+
+def _connect(address: str) -> Client:
+    # Not an option: what stands on a command line, everybody on the machine can read.
+    return connect(address, token=os.environ.get("MIXDOWN_TOKEN"))
 
 
 async def _open_session(client: Client, song: Path, model: str) -> Session:

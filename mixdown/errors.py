@@ -101,12 +101,21 @@ def error_from_call(error: aio.AioRpcError, address: str) -> MixdownError:
 def may_succeed_again(error: aio.AioRpcError) -> bool:
     """Tells whether the same call may succeed later.
 
-    That holds for UNAVAILABLE, and for what the transport says of itself when a connection breaks:
-    that comes without an ErrorInfo.
+    That holds for UNAVAILABLE, for what comes with a RetryInfo, and for what the transport says of
+    itself when a connection breaks: that comes without an ErrorInfo.
     """
-    if error.code() == grpc.StatusCode.UNAVAILABLE:
+    if error.code() == grpc.StatusCode.UNAVAILABLE or retry_delay_seconds(error) is not None:
         return True
     return error.code() in _TRANSPORT_CODES and not _details(error)
+
+
+def retry_delay_seconds(error: aio.AioRpcError) -> float | None:
+    """Returns after how long the server wants to be asked again; None where it does not say."""
+    for detail in _details(error):
+        retry = error_details_pb2.RetryInfo()
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.ToTimedelta().total_seconds())
+    return None
 
 
 def _details(error: aio.AioRpcError) -> list[any_pb2.Any]:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from grpc import aio
 
-from mixdown.errors import error_from_call, may_succeed_again
+from mixdown.errors import error_from_call, may_succeed_again, retry_delay_seconds
 from mixdown.link import Link
 
 _Request = TypeVar("_Request")
@@ -45,7 +45,9 @@ class Patience:
         if not may_succeed_again(error) or self._failures >= _ATTEMPTS:
             raise error_from_call(error, self._address) from error
         pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
-        await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
+        # Not before the server wants it, and not all callers at once.
+        told = retry_delay_seconds(error) or 0.0
+        await asyncio.sleep(told + pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 
 async def call_again(

@@ -19,10 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mixdown.gateway.v1 import gateway_pb2_grpc
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
 from services.local.suite import SERVICES
-from tests.integration.gateway.conftest import Suite, free_port
+from tests.integration.gateway.conftest import Suite, eventually, free_port
 
 ENVOY = Path(sys.executable).with_name("envoy")
 
@@ -114,7 +114,20 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
         cors_origins=(ORIGIN,),
     )
     with running_envoy(settings):
-        yield Edge(settings.port, issuer, edge_suite)
+        edge = Edge(settings.port, issuer, edge_suite)
+        # The gateway looked for the others before Envoy was there, and looks again soon.
+        assert eventually(lambda: reaches_session_service(edge))
+        yield edge
+
+
+def reaches_session_service(edge: Edge) -> bool:
+    with grpc.insecure_channel(edge.address) as channel:
+        stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+        try:
+            stub.ListSessions(gateway_pb2.ListSessionsRequest(), metadata=bearer(edge.token()))
+        except grpc.RpcError:
+            return False
+        return True
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """Who calls is what a valid token says, and nothing else."""
 
+import os
+import subprocess
+import sys
 import time
 
 import grpc
@@ -110,3 +113,23 @@ def test_health_and_contracts_are_told_without_a_token(edge):
         names = {service.name for service in next(answers).list_services_response.service}
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     assert "mixdown.gateway.v1.GatewayService" in names
+
+
+def test_the_command_shows_the_token_of_its_environment(edge, tmp_path):
+    lyrics = tmp_path / "lyrics.mp3"
+    lyrics.write_text("These are words.")
+    command = [sys.executable, "-m", "mixdown.cli", "ask", lyrics, "hi", "--address", edge.address]
+
+    def refusal(**environment: str) -> str:
+        outcome = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "COLUMNS": "200", **environment},
+        )
+        assert outcome.returncode == 1
+        return outcome.stderr
+
+    assert "NO_IDENTITY" in refusal()
+    assert "UNDECODABLE_AUDIO" in refusal(MIXDOWN_TOKEN=edge.token())

@@ -6,6 +6,7 @@ import grpc
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
+import mixdown
 from mixdown.gateway.v1 import gateway_pb2
 from tests.integration.edge.conftest import CALLS_AT_ONCE, bearer
 
@@ -44,3 +45,11 @@ def test_calls_without_a_user_share_one_bucket_that_is_not_a_users(edge, stub):
     refused = [error for error in statuses_of(stub, (), 2 * CALLS_AT_ONCE) if error]
     assert {error.code() for error in refused} == {grpc.StatusCode.UNAUTHENTICATED}
     assert statuses_of(stub, bearer(edge.token()), 1) == [None]
+
+
+async def test_the_client_comes_again_when_it_is_told_to(edge, stub):
+    token = edge.token()
+    errors = statuses_of(stub, bearer(token), CALLS_AT_ONCE + 5)
+    assert any(errors)
+    async with mixdown.connect(edge.address, token=token) as client:
+        assert [track async for track in client.tracks()] == []
