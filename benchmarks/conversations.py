@@ -1,0 +1,224 @@
+"""Many conversations at once: how long the session service's own work takes, on PostgreSQL.
+
+    python -m benchmarks.conversations [--sessions 200] [--turns 5] [--think-seconds 10]
+
+Starts PostgreSQL and a session service as processes, and drives the service as gateways do: each
+session says one clarification turn after another (begin, record, finish), with pauses of random
+length between them. The service tells in its log how long each call took, from its arrival to its
+answer, waiting for a connection included. Afterwards every turn must be there once. Needs the
+development dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from grpc import aio
+from sqlalchemy import text
+
+from benchmarks.machine import machine
+from mixdown.audio.v1 import audio_pb2
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.interpreter.v1 import interpreter_pb2
+from mixdown.mix.v1 import intent_pb2
+from mixdown.session.v1 import session_pb2 as pb
+from mixdown.session.v1 import session_pb2_grpc
+from services.session.database import create_database_engine
+from services.session.schema import migrate
+from tests.postgresql import PostgresqlServer
+
+_TURN_CALLS = ("BeginTurn", "RecordInterpretation", "FinishTurn")
+_START_SECONDS = 60.0
+
+
+async def _prepare(
+    stub: session_pb2_grpc.SessionServiceAsyncStub, sessions: int
+) -> list[pb.BeginTurnRequest]:
+    """Makes users with a track and a session each; returns the first turn of each."""
+    turns = []
+    for number in range(sessions):
+        user = f"user-{number}"
+        await stub.BeginUpload(
+            pb.BeginUploadRequest(
+                user_id=user, upload_id="song", display_name="song.wav", total_size_bytes=1
+            )
+        )
+        blob = audio_pb2.Blob(sha256=f"{number:064x}", size_bytes=1)
+        track = await stub.CreateTrack(
+            pb.CreateTrackRequest(user_id=user, upload_id="song", blob=blob)
+        )
+        session = await stub.CreateSession(
+            pb.CreateSessionRequest(
+                user_id=user,
+                track_id=track.track_id,
+                model="htdemucs",
+                stems=["drums", "bass", "other", "vocals"],
+            )
+        )
+        turns.append(
+            pb.BeginTurnRequest(user_id=user, session_id=session.session_id, holder="benchmark")
+        )
+    return turns
+
+
+async def _converse(
+    stub: session_pb2_grpc.SessionServiceAsyncStub,
+    begin: pb.BeginTurnRequest,
+    turns: int,
+    think_seconds: float,
+) -> None:
+    reason = intent_pb2.Clarification.REASON_AMBIGUOUS
+    clarification = interpreter_pb2.Interpretation(
+        intent=intent_pb2.Intent(clarification=intent_pb2.Clarification(reason=reason)),
+        reply="Which part do you mean?",
+    )
+    for number in range(turns):
+        await asyncio.sleep(random.uniform(0, 2 * think_seconds))  # noqa: S311 - no secret
+        begin.request_id = f"turn-{number}"
+        begin.prompt = f"make it a bit more like the {number}th take"
+        work = await stub.BeginTurn(begin)
+        turn_id, token = work.turn.turn_id, work.lease.token
+        await stub.RecordInterpretation(
+            pb.RecordInterpretationRequest(
+                turn_id=turn_id, lease_token=token, interpretation=clarification
+            )
+        )
+        done = conversation_pb2.Completed()
+        await stub.FinishTurn(
+            pb.FinishTurnRequest(turn_id=turn_id, lease_token=token, completed=done)
+        )
+
+
+async def _drive(port: int, sessions: int, turns: int, think_seconds: float) -> float:
+    """Holds all conversations at once; returns how many seconds they took."""
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: session_pb2_grpc.SessionServiceAsyncStub = session_pb2_grpc.SessionServiceStub(
+            channel
+        )
+        begins = await _prepare(stub, sessions)
+        began = time.monotonic()
+        await asyncio.gather(*(_converse(stub, begin, turns, think_seconds) for begin in begins))
+        return time.monotonic() - began
+
+
+def _figures(log: Path, seconds: float) -> dict[str, Any]:
+    by_call: dict[str, list[float]] = {call: [] for call in _TURN_CALLS}
+    with log.open() as file:
+        for line in file:
+            entry = json.loads(line)
+            method = str(entry.get("method", "")).rpartition("/")[2]
+            if entry["event"] == "rpc" and method in _TURN_CALLS:
+                if entry["code"] != "OK":
+                    raise SystemExit(f"a call failed: {entry}")
+                by_call[method].append(1000 * float(entry["seconds"]))
+    took = sorted(itertools.chain(*by_call.values()))
+    quantile = {share: round(took[int(share * (len(took) - 1))], 2) for share in (0.5, 0.95, 0.99)}
+    return {
+        "calls": len(took),
+        "calls_per_second": round(len(took) / seconds, 1),
+        "p50_ms": quantile[0.5],
+        "p95_ms": quantile[0.95],
+        "p99_ms": quantile[0.99],
+        "longest_ms": round(took[-1], 2),
+        "p95_ms_by_call": {
+            call: round(sorted(times)[int(0.95 * (len(times) - 1))], 2)
+            for call, times in by_call.items()
+        },
+    }
+
+
+def _check(url: str, sessions: int, turns: int) -> None:
+    """Checks that every turn is there once and completed."""
+    engine = create_database_engine(url, 1)
+    with engine.connect() as connection:
+        counts = connection.execute(
+            text(
+                "SELECT count(*), count(DISTINCT (session_id, ordinal)), min(ordinal),"
+                " max(ordinal), count(*) FILTER (WHERE state = 'completed') FROM turns"
+            )
+        ).one()
+        events = connection.execute(text("SELECT count(*) FROM turn_events")).scalar_one()
+    engine.dispose()
+    total = sessions * turns
+    if tuple(counts) != (total, total, 1, turns, total) or events != 3 * total:
+        raise SystemExit(f"turns are lost or doubled: {tuple(counts)}, {events} events")
+
+
+def _measure(
+    database: PostgresqlServer, sessions: int, turns: int, think_seconds: float
+) -> dict[str, Any]:
+    name = f"conversations_{time.monotonic_ns()}"
+    database.execute(f"CREATE DATABASE {name}")
+    url = database.url(name)
+    engine = create_database_engine(url, 1)
+    migrate(engine)
+    engine.dispose()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "session.log"
+        with log.open("wb") as file:
+            service = subprocess.Popen(
+                [sys.executable, "-m", "services.session"],
+                env={**os.environ, "MIXDOWN_DATABASE_URL": url, "MIXDOWN_LISTEN": "127.0.0.1:0"},
+                stderr=file,
+            )
+        try:
+            seconds = asyncio.run(_drive(_port(log), sessions, turns, think_seconds))
+        finally:
+            service.terminate()
+            service.wait()
+        figures = _figures(log, seconds)
+    _check(url, sessions, turns)
+    return {"think_seconds": think_seconds, **figures}
+
+
+def _port(log: Path) -> int:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        for line in log.read_text().splitlines():
+            entry = json.loads(line)
+            if entry["event"] == "listening":
+                return int(entry["port"])
+        time.sleep(0.1)
+    raise SystemExit(f"the session service did not start: {log.read_text()}")
+
+
+def main() -> None:
+    """Measures and prints the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sessions", type=int, default=200)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--think-seconds", type=float, default=10.0, help="average pause of a user")
+    parser.add_argument("--output", type=Path, help="where to write the figures as well")
+    options = parser.parse_args()
+    with PostgresqlServer() as database:
+        runs = [
+            _measure(database, options.sessions, options.turns, think)
+            for think in (options.think_seconds, 0.0)
+        ]
+    report = {
+        "machine": machine(),
+        "database": "PostgreSQL on the same machine, fsync off, as in the tests",
+        "sessions": options.sessions,
+        "turns_each": options.turns,
+        "with_pauses": runs[0],
+        "without_pauses": runs[1],
+    }
+    told = json.dumps(report, indent=2)
+    print(told)
+    if options.output:
+        options.output.write_text(told + "\n")
+
+
+if __name__ == "__main__":
+    main()
