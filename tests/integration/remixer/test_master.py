@@ -102,9 +102,11 @@ async def test_the_first_audio_of_stored_stems_comes_within_150_ms_of_the_call(r
     for gain_db in (1.0, 2.0, 3.0, 4.0):
         mix = Mix().change("vocals", gain_db=gain_db, reverb=0.2).change("drums", pan=0.3)
         began = time.perf_counter()
-        async for response in remixer.call(track, mix):
+        arrived = [
+            time.perf_counter() - began
+            async for response in remixer.call(track, mix)
             # Beyond the header, which is known before anything is rendered.
-            if response.WhichOneof("event") == "audio" and len(response.audio.data) > 1000:
-                took.append(time.perf_counter() - began)
-                break
+            if response.WhichOneof("event") == "audio" and len(response.audio.data) > 1000
+        ]
+        took.append(arrived[0])
     assert min(took) < 0.150
