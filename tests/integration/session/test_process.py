@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import inspect
 
 from mixdown.session.v1 import session_pb2_grpc
 from services.runtime.channels import connect
 from services.session.database import create_database_engine
-from tests.integration.session.driver import Driver, mix, remix
+from tests.integration.session.driver import Driver, mix, refused, remix
 
 _ROOT = Path(__file__).parents[3]
 
@@ -100,3 +101,15 @@ async def test_migrating_what_cannot_be_reached_fails_with_one_line(tmp_path: Pa
     assert program.returncode == 1
     assert b"Traceback" not in log
     assert json.loads(log.splitlines()[-1])["reason"] == "DATABASE_UNAVAILABLE"
+
+
+async def test_a_call_that_watches_a_turn_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    async with _serving(f"sqlite:///{tmp_path / 'session.db'}") as (program, driver, _):
+        work = await driver.begin(await driver.session())
+        watching = asyncio.create_task(driver.events(work.turn.turn_id))
+        await asyncio.sleep(0.5)
+        program.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(5):  # and not the 30 s that calls under way may take
+            async with refused(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"):
+                await watching
+            assert await program.wait() == 0
