@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
+from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause
 from services.interpreter.builtin.timbre import is_stated_fault
 from services.interpreter.language.lexemes import Lexeme
@@ -105,10 +106,12 @@ def _answers(command: Clause, complaint: Clause) -> bool:
 
 
 def _only_named(clause: Clause) -> Clause:
+    tonal = clause.index("target", "bass") if bass_is_tone(clause) else -1
     kept = tuple(
         item
-        for item in clause.lexemes
-        if any(item.has(kind) for kind in ("target", "six", "group", "and"))
+        for index, item in enumerate(clause.lexemes)
+        if index != tonal
+        and any(item.has(kind) for kind in ("target", "six", "group", "and"))
         and not item.has("reverb")
     )
     sounds = clause.lexemes and any(item.has("target") or item.has("six") for item in kept)

@@ -67,8 +67,9 @@ def _interpret(prompt: str, context: Context) -> Interpretation:
         return _clarified(context, reason, replies.talk(reason, context), confidence=0.95)
     meant = repaired(lexemes)
     words = talk.without_refusal(meant.lexemes)
-    turn = _read(talk.instead(words) if meant.retracts else words, context)
-    if meant.retracts:
+    named = talk.instead(words) if meant.retracts else words
+    turn = _read(named, context)
+    if meant.retracts and named is words:
         turn = _read_instead(words, turn)
     return _assembled(turn, lexemes)
 

@@ -41,6 +41,8 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
         _hand_stems(turn, tuple(target for target in named.targets if target != MASTER))
         return True
     level = clause.any_of(("up", "more", "less", "down")) or clause.numbers("times")
+    if clause.any_of(("half", "double")) and not clause.any_of(("separate", "file")):
+        return False
     if clause.numbers("db", "percent") or (level and not clause.any_of(("file", "separate"))):
         return False
     if clause.any_of(("mute", "unmute")) or (clause.has("off") and not clause.has("separate")):

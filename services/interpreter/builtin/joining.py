@@ -28,7 +28,34 @@ from services.interpreter.language.lexemes import Lexeme
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Reads a prompt into clauses."""
-    return varied(shared(carried(tonal(_joined(pieces_of(apart(lexemes)))))))
+    return varied(shared(carried(tonal(_joined(_headed(pieces_of(apart(lexemes))))))))
+
+
+def _headed(pieces: list[Clause]) -> list[Clause]:
+    """Gives each part of a list its heading: "compression: drums high, bass low"."""
+    result: list[Clause] = []
+    heading: tuple[Lexeme, ...] = ()
+    for index, piece in enumerate(pieces):
+        following = pieces[index + 1] if index + 1 < len(pieces) else None
+        heads = (
+            following is not None
+            and following.joiner == ":"
+            and following.has_named_target
+            and piece.any_of(("reverb", "compression", "pitch", "pan"))
+            and not (piece.any_of(TARGET_KINDS) or piece.numbers() or piece.has_verb)
+        )
+        if heads:
+            heading = piece.lexemes
+            continue
+        if piece.joiner == ".":
+            heading = ()
+        own = piece.any_of((*EFFECT_KINDS, "mute", "leave", "remove")) and not piece.has("side")
+        if heading and piece.has_named_target and not own:
+            piece = replace(piece, lexemes=(*heading, *piece.lexemes))  # noqa: PLW2901
+        result.append(
+            replace(piece, joiner="," if piece.joiner == ":" and heading else piece.joiner)
+        )
+    return result
 
 
 def _is_only_targets(piece: Clause) -> bool:
@@ -158,6 +185,7 @@ def _lists_bands(before: Clause, piece: Clause) -> bool:
         and before.any_of(DIRECTION_KINDS)
         and not piece.any_of(DIRECTION_KINDS)
         and not any(number.signed for number in piece.numbers("db"))
+        and not before.has("none")
         and not (before.numbers("db") and piece.numbers("db"))
         and not (before.has_named_target and piece.has_named_target)
     )

@@ -41,7 +41,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
             turn.name(named.targets)  # "don't mute the drums, just turn them down"
         turn.named += [target for target in named.targets if target not in turn.named]
         return
-    if _compares(clause):
+    if _compares(clause) and not clause.has("pronoun", "same"):
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
     if clause.has("conditional"):
         raise UnclearError("I can't judge that for you. Should I just do it?")
@@ -58,7 +58,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         turn.held += [Held(instrument, clause) for instrument in named.instruments]
         if not named.targets and not named.group:
             return
-    if read_reference(turn, clause, named):
+    if not is_tone and read_reference(turn, clause, named):
         return
     _read_change(turn, clause, named, bass_is_tone=is_tone)
 
@@ -100,7 +100,7 @@ def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
         edge = clause.has("bound", "below") or clause.has("bound", "above")
         if (
             edge
-            and clause.any_of(("remove", "off", "down"))
+            and clause.any_of(("remove", "off", "down", "none"))
             and not clause.any_of(("small", "big"))
         ):
             return "filter"
@@ -173,6 +173,8 @@ def _read_effect(
     turn: Turn, clause: Clause, named: Named, kind: str, *, bass_is_tone: bool
 ) -> None:
     kind = _meant_pitch(turn, clause, named, kind)
+    if kind == "pan" and clause.lexemes[0].text == "my" and named.is_empty:
+        raise UnclearError("Which part should go to that side?")  # "… with my right ear"
     turn.doubt(check_read(clause, kind))
     _check_loudness_word(clause, kind)
     setting, sign = _setting_and_sign(clause, kind)

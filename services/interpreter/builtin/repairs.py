@@ -22,6 +22,7 @@ _STRONG = {
     "actually no", "no sorry", "rather", "cancel that", "i said", "nah",
 }  # fmt: skip
 _WEAK = {"no", "actually", "not", "sorry", "or", "well", "let us say", "say", "and", "um", "uh"}
+_MAKE_THAT = ["make", "that"]
 _MEANT = {"i mean", "i meant", "meant", "i said", "i mean to say"}
 _DIRECTIONS = ("up", "down", "more", "less")
 _CONTENT = (*ACTION_KINDS, *NAMED_KINDS, "set", "add", "give", "only")
@@ -69,6 +70,8 @@ def _repair_at(lexemes: list[Lexeme]) -> tuple[int, int] | None:
         while end < len(lexemes) and _may_repair(lexemes[end]):
             end += 1
         run = lexemes[start:end]
+        if run and run[0].mark and [item.text for item in lexemes[end : end + 2]] == _MAKE_THAT:
+            return (start, end + 2) if end + 2 < len(lexemes) else None
         if not run or end == len(lexemes) or not _is_repair(run, lexemes[end]):
             continue
         before = lexemes[:start]
@@ -207,6 +210,9 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
     if end >= len(lexemes):
         return 0
     word, before = lexemes[end], [item for item in lexemes[:start] if not item.mark]
+    while end + 1 < len(lexemes) and lexemes[end + 1].has("filler"):
+        end += 1
+    before = [item for item in before if not item.has("decline")]
     following = lexemes[end + 1 : end + 2]
     ends = not following or bool(following[0].mark) or following[0].text in _STRONG
     if not ends:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from mixdown.mix import MASTER, EqBand, Filter
@@ -10,8 +11,8 @@ from services.interpreter.builtin.conversation import Past
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import is_same_band
-from services.interpreter.intent import Adjustment, Clearing, Edit
-from services.interpreter.language.lexemes import Number
+from services.interpreter.intent import Adjustment, Clearing, CompressionChange, Edit, Setting
+from services.interpreter.language.lexemes import Lexeme, Number
 
 _WORDS = (
     "pronoun", "set", "to", "only", "instead", "accept", "ok", "decline", "greeting", "but", "and",
@@ -22,7 +23,8 @@ _WORDS = (
 def read_revision(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that revises the latest change; False for any other clause."""
     found = (
-        _read_share(turn, clause, named)
+        _read_copied(turn, clause, named)
+        or _read_share(turn, clause, named)
         or _read_opposite(turn, clause, named)
         or _read_moved(turn, clause, named)
         or _read_width(turn, clause, named)
@@ -31,6 +33,10 @@ def read_revision(turn: Turn, clause: Clause, named: Named) -> bool:
     return found
 
 
+_AS_MUCH = {
+    "half as many", "half as much", "twice as many", "twice as much", "half the amount",
+    "twice the amount", "double the amount",
+}  # fmt: skip
 _VERBS = {"double", "doubled", "triple", "halve", "halved"}
 
 
@@ -38,6 +44,7 @@ def _consists_of(clause: Clause, *kinds: str) -> bool:
     return all(
         item.mark
         or item.number
+        or item.text == "band"
         or is_filler(item)
         or any(item.has(kind) for kind in (*_WORDS, *kinds))
         for item in clause.lexemes
@@ -52,13 +59,48 @@ def _newest(turn: Turn) -> Past | None:
     return past
 
 
+# --- As much as another part has ------------------------------------------------------------------
+
+
+def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "give the drums the same reverb as the vocals": one setting taken over."""
+    kinds = [kind for kind in _COPIED if clause.has(kind)]
+    if not clause.has("pronoun", "same") or len(kinds) != 1 or clause.numbers():
+        return False
+    stems = [target for target in named.targets if target != MASTER]
+    last = max((i for i, item in enumerate(clause.lexemes) if _names(item)), default=-1)
+    before = [item.text for item in clause.lexemes[max(0, last - 4) : last]]
+    if len(stems) < 2 or not {"as", "that", "like"} & set(before):
+        return False
+    setting = _COPIED[kinds[0]]
+    source = turn.mix[stems[-1]]
+    value = getattr(source, setting)
+    change = CompressionChange(value) if setting == "compression" else Adjustment(value, False)
+    turn.add_edits(Edit(target, setting, change) for target in stems[:-1])
+    turn.name(stems[:-1])
+    return True
+
+
+def _names(item: Lexeme) -> bool:
+    return item.has("target") or item.has("six")
+
+
+_COPIED: Mapping[str, Setting] = {
+    "reverb": "reverb",
+    "compression": "compression",
+    "pan": "pan",
+    "pitch": "pitch_semitones",
+    "volume": "gain_db",
+}
+
 # --- Shares and multiples ------------------------------------------------------------------------
 
 
 def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "half of that" and "bass twice that": a share of the change before."""
     share = _share(clause)
-    if share is None or not clause.has("pronoun", "that", "it", "same"):
+    as_much = bool(turn.edits) and any(item.text in _AS_MUCH for item in clause.lexemes)
+    if share is None or not (clause.has("pronoun", "that", "it", "same") or as_much):
         return False
     if any(item.text in _VERBS for item in clause.lexemes):
         return False  # "double it" is a command of its own

@@ -174,6 +174,13 @@ def _without_adjunct(piece: Clause) -> Clause:
         done = Clause(tuple(kept))
         says = done.has_action or done.any_of(("give", "only"))
         following = items[index + 1 : index + 2]
+        negated = bool(kept) and kept[-1].has("not")
+        if item.text == "so" and following and _is_degree_of(following[0]) and not negated:
+            continue  # "sounds so tinny"
+        tells = bool(kept) and kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
+        if item.text == "so" and tells and following and following[0].has("filler", "polite"):
+            kept.clear()  # "I only hear on the right, so could you pan …"
+            continue
         if item.text == "so" and not says and following and _commands(following[0]):
             kept.clear()  # "I have a cold so pitch the song down"
             continue
@@ -207,6 +214,10 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _is_degree_of(item: Lexeme) -> bool:
+    return item.has("tone") or item.text in {"loud", "quiet", "low", "high", "weak"}
 
 
 def _asks(rest: tuple[Lexeme, ...]) -> bool:

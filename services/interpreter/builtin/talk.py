@@ -121,7 +121,7 @@ def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
     words = says(lexemes)
     clause = Clause(tuple(words))
     return not clause.any_of(
-        (*ACTION_KINDS, *NAMED_KINDS, "give", "volume", "effects", "unsupported")
+        (*ACTION_KINDS, *NAMED_KINDS, "give", "volume", "effects", "unsupported", "complaint")
     )
 
 
@@ -154,7 +154,7 @@ def is_praise(clause: Clause) -> bool:
 def is_story(clause: Clause) -> bool:
     """Whether a clause tells something instead of asking for it."""
     unknown = clause.unknown
-    words = [item.text for item in clause.lexemes if not item.mark]
+    words = [i.text for i in clause.lexemes if not (i.mark or i.has("greeting"))]
     if not unknown:
         return False
     if words[0] in _SUBJECTS and _TELLING & {part for word in words for part in word.split()}:

@@ -213,6 +213,8 @@ def _eq_gain(clause: Clause, frequencies: set[float]) -> tuple[float, bool]:
     down = clause.any_of(("down", "less", "remove", "off")) or is_excess(clause)
     if degree_too(clause):
         up = False
+    if clause.has("up", "plain") and clause.has("down") and not clause.has("more"):
+        raise UnclearError("Up or down, and by how many dB?")
     if up and down and not clause.has("add"):
         up = clause.has("more") and not clause.has("less")
         down = not up

@@ -9,6 +9,7 @@ from mixdown.mix import EqBand, Filter, Mix, TargetSettings
 from services.interpreter.builtin.engine import BuiltinEngine
 from services.interpreter.golden import Outcome, outcome_of
 from services.interpreter.intent import Context, Exchange, Proposal, Separation
+from services.interpreter.language.vocabulary import vocabulary
 
 ENGINE = BuiltinEngine()
 SIX_STEMS = ("vocals", "drums", "bass", "other", "guitar", "piano")
@@ -149,7 +150,12 @@ SETTINGS = st.builds(
     filters=st.sampled_from([(), (Filter("lowpass", 1000.0),)]),
 )
 MIXES = st.dictionaries(st.sampled_from([*SIX_STEMS, "mix"]), SETTINGS, max_size=3).map(Mix)
-WORDS = st.sampled_from(["vocals"])
+WORDS = st.one_of(
+    st.sampled_from(sorted(vocabulary().words)),
+    st.sampled_from(
+        ["vocals", "drums", "louder", "not", "no", ",", "3", "-5 dB", "3k", "it", "and"]
+    ),
+)
 
 
 @settings(max_examples=400)
@@ -174,6 +180,40 @@ def test_no_row_of_words_makes_a_mix_out_of_range(prompt: str, mix: Mix) -> None
 def test_no_text_at_all_breaks_the_interpreter(prompt: str) -> None:
     found = ENGINE.interpret(prompt, Context())
     found.mix.check(Context().stems)
+
+
+REPAIRS = st.sampled_from(
+    ["no wait, ", "sorry, ", "I mean ", "no, ", "scratch that, ", "make that "]
+)
+
+
+@given(REPAIRS, st.sampled_from(["3", "4 dB", "2.5 dB"]), st.sampled_from(["6", "6 dB"]))
+def test_a_number_taken_back_is_not_used(repair: str, first: str, second: str) -> None:
+    assert outcome(f"drums down {first}... {repair}{second}") == outcome("drums down 6 dB")
+
+
+@given(REPAIRS, st.sampled_from(["vocals", "drums", "bass"]), st.sampled_from(["vocals", "bass"]))
+def test_a_part_taken_back_is_left_alone(repair: str, first: str, second: str) -> None:
+    assert outcome(f"mute the {first}, {repair}the {second}") == outcome(f"mute the {second}")
+
+
+@given(
+    st.sampled_from(["I love the {}, but ", "the {} are fine, but ", "happy with the {}. ",
+                     "my wife likes it. ", "the {} were recorded at home. "]),
+    st.sampled_from(["vocals", "bass", "other stem"]),
+    st.sampled_from(["the drums are too loud", "turn the drums down", "mute the drums"]),
+)  # fmt: skip
+def test_praise_and_stories_change_nothing(story: str, stem: str, prompt: str) -> None:
+    assert outcome(story.format(stem) + prompt) == outcome(prompt)
+
+
+@given(
+    st.sampled_from(["vocals", "drums", "bass"]),
+    st.sampled_from(["turn the {} down 3 semitones left", "reverb on the {} by 5 semitones",
+                     "pan the {} left 3 kHz", "lowpass the {} by 5 semitones"]),
+)  # fmt: skip
+def test_what_a_reading_leaves_over_is_asked_about(stem: str, pattern: str) -> None:
+    assert outcome(pattern.format(stem))["type"] == "clarification"
 
 
 @given(PLAIN)
