@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -39,7 +40,12 @@ class S3Server:
 
     def __enter__(self) -> Self:
         try:
-            self.start()
+            try:
+                self.start()
+            except S3MissingError:  # somebody else may have taken a port meanwhile
+                self.stop()
+                self._ports = _free_ports(("master", "volume", "filer", "s3"))
+                self.start()
         except BaseException:
             self.__exit__()
             raise
@@ -131,7 +137,7 @@ def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
     # SeaweedFS adds 10000 to a port for its gRPC, so the ports must leave room for that.
     ports: dict[str, int] = {}
     with_sockets: list[socket.socket] = []
-    candidate = 20_000 + os.getpid() % 10_000
+    candidate = 20_000 + random.randrange(20_000)
     for name in names:
         while True:
             candidate = 20_000 + (candidate - 20_000 + 7) % 20_000
