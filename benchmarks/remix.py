@@ -110,6 +110,8 @@ def measure(seconds: float, long_seconds: float) -> Figures:
         runs = {run: _in_process(run, folder, seconds) for run in _RUNS if run != "memory"}
         return {
             "machine": machine(),
+            # Of the minute before the end: others may have worked on the machine meanwhile.
+            "load_average": round(os.getloadavg()[0], 1),
             "seconds": seconds,
             **runs,
             "time_to_plain": {
@@ -135,16 +137,17 @@ def prepare(song: Path, seconds: float, folder: Path) -> None:
 
 def table(figures: Figures) -> str:
     """Returns the figures for people."""
-    lines = [f"{figures['machine']['cpu']}, {figures['machine']['cores']} cores", ""]
+    told = figures["machine"]
+    lines = [f"{told['cpu']}, {told['cores']} cores, load {figures['load_average']}", ""]
     lines += ["Effect, one stereo stem, one thread        times real time"]
     for name, speed in figures["effects"]["times_real_time"].items():
         lines.append(f"  {name:<40} {speed:>10}")
     lines += ["", "Render of four stems             seconds  times real time  peak MiB"]
     for run in ("full", "full_plain", "full_pitch", "full_pitch_plain"):
-        told = figures[run]
-        lines.append(
-            f"  {run:<30} {told['seconds']:>8} {told['times_real_time']:>16} {told['peak_mib']:>9}"
+        seconds, speed, peak = (
+            figures[run][key] for key in ("seconds", "times_real_time", "peak_mib")
         )
+        lines.append(f"  {run:<30} {seconds:>8} {speed:>16} {peak:>9}")
     lines += ["", f"time to plain pedalboard: {figures['time_to_plain']}"]
     lines += [f"first chunk of a remix of stems in the store: {figures['first_chunk']}"]
     lines += [f"peak memory in MiB by length: {figures['memory_mib']}"]
