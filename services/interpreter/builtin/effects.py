@@ -46,6 +46,8 @@ class UnclearError(Exception):
 def loudness_direction(clause: Clause) -> int:
     """Returns 1 for louder, −1 for quieter, 0 where neither is said."""
     if clause.has("up", "buried"):
+        if clause.has("set"):
+            raise UnclearError("By how many dB down?")  # "make the vocals barely audible"
         return 1
     if clause.has("volume") and is_insufficient(clause):
         return 1

@@ -301,6 +301,10 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.group and not (named.group == "stems" and stems):
         _hand_stems(turn, of_group(turn, replace(named, targets=()), one_by_one=True) or ())
         return True
+    place = clause.index("only")
+    located = place >= 0 and any(item.has("in") for item in clause.lexemes[place + 1 : place + 2])
+    if stems and located and clause.previous is not None and clause.previous.has_action:
+        raise UnclearError(f"What should I do on the {' and '.join(stems)}?")
     if stems:
         if _is_processed(turn, clause, stems):
             turn.outputs += [stem for stem in stems if stem not in turn.outputs]

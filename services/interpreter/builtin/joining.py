@@ -70,7 +70,7 @@ def _is_only_targets(piece: Clause) -> bool:
         and not piece.has("group", "stems")
         and not _tells_of_someone(piece)
         and not is_praise(piece)
-        and not piece.has("none")
+        and not piece.any_of(("none", "decline"))
         and not is_statement(piece)
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())
@@ -123,6 +123,10 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             if following is not None and following.has_action:
                 waiting.append(piece)
                 continue
+        if before is not None and _scopes(before, piece):
+            names = piece.without(lambda item: item.has("only"))
+            result[-1] = _merged(before, names)
+            continue
         if before is not None and _shares_number(before, piece):
             result[-1] = _merged(before, piece)
             continue
@@ -140,6 +144,19 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
     if waiting:
         result.append(_with_waiting(waiting[:-1], waiting[-1]))
     return result
+
+
+def _scopes(before: Clause, piece: Clause) -> bool:
+    """Whether "but only the drums" tells what a command without a target is about."""
+    return (
+        piece.joiner in {"but", ","}
+        and piece.has("only")
+        and piece.has_named_target
+        and not (piece.has_action or piece.numbers() or (piece.has_verb and not piece.has("only")))
+        and not piece.any_of(("give", "set", "add"))
+        and not before.any_of((*TARGET_KINDS, "separate", "file", "remove", "unsupported"))
+        and before.any_of((*EFFECT_KINDS, "up", "down"))
+    )
 
 
 def _shares_number(before: Clause, piece: Clause) -> bool:

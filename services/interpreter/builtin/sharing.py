@@ -65,6 +65,10 @@ def carried(clauses: list[Clause]) -> list[Clause]:
             # "heavy compression on the bass and none on the vocals"
             what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
             clause = replace(clause, lexemes=(_NO, *what, *clause.lexemes))  # noqa: PLW2901
+        elif before is not None and _scales_it(clause) and before.any_of(kinds):
+            # "double the reverb on the vocals and halve it on the drums"
+            what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
+            clause = replace(clause, lexemes=(*clause.lexemes, *what))  # noqa: PLW2901
         elif before is not None and _continues_bands(before, clause):
             ways = tuple(item for item in before.lexemes if item.has("up") or item.has("down"))
             clause = replace(clause, lexemes=(*ways, *clause.lexemes))  # noqa: PLW2901
@@ -73,6 +77,15 @@ def carried(clauses: list[Clause]) -> list[Clause]:
 
 
 _NO = Lexeme("no", (("remove", "remove"),))
+
+
+def _scales_it(clause: Clause) -> bool:
+    return (
+        clause.any_of(("half", "double"))
+        and clause.has("pronoun", "it")
+        and clause.has_named_target
+        and not clause.any_of(("volume", "up", "down"))
+    )
 
 
 def shared(clauses: list[Clause]) -> list[Clause]:
