@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.reader import AudioReader, Samples
 
 
 def read_all(path: Path, stream: int = 0) -> Samples:

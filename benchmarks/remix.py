@@ -48,8 +48,8 @@ from services.remixer.pipeline import Pipeline
 from services.remixer.plan import RenderRequest
 from services.remixer.render import Renderer
 from services.remixer.stems import Model, Separator, StemBlock, StemEvent, StemsStarted
-from services.runtime.audio_formats import Encoding
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.formats import Encoding
+from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.blobs import Blob, BlobStore
 from services.runtime.blobs.folder import FolderBlobStore
 
@@ -381,8 +381,8 @@ def _memory(_folder: Path, seconds: float) -> Figures:
 
 def _long_original(folder: Path, seconds: float) -> tuple[BlobStore, Blob]:
     """Stores noise at 8 kHz: an hour of it is rendered in a minute."""
-    from services.runtime.audio_formats import file_format
-    from services.runtime.audio_writer import AudioWriter
+    from services.runtime.audio.formats import file_format
+    from services.runtime.audio.writer import AudioWriter
 
     store = FolderBlobStore(folder / "blobs")
     frames = round(seconds) * 8000

@@ -25,7 +25,7 @@ import av
 import numpy as np
 
 from benchmarks.machine import Figures, machine
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.reader import AudioReader, Samples
 
 STEMS = ("drums", "bass", "other", "vocals")
 RATE_HZ = 44_100

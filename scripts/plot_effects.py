@@ -21,8 +21,8 @@ from services.remixer.effects.pan import pan_factors
 from services.remixer.effects.pitch import Pitch
 from services.remixer.effects.processor import Processor
 from services.remixer.effects.reverb import Reverb
-from services.runtime.audio_reader import Samples
-from services.runtime.dither import Dither
+from services.runtime.audio.dither import Dither
+from services.runtime.audio.reader import Samples
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "effects"
 RATE_HZ = 44_100

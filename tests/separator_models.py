@@ -15,7 +15,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 from safetensors.torch import save_file
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 STEMS = ["drums", "bass", "other", "vocals"]
 

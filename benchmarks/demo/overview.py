@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 
 from benchmarks.accuracy import read_all
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.reader import AudioReader, Samples
 
 mpl.use("Agg")  # a picture in a file needs no screen
 from matplotlib import pyplot as plt

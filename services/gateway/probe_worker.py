@@ -48,7 +48,7 @@ def confine(limits: Limits) -> None:
 def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
     """Decodes `file` as far as `limits` allow, and returns what is printed."""
     # Imported here, when memory is limited already: the libraries count too.
-    from services.runtime.audio_reader import AudioProperties, AudioReader
+    from services.runtime.audio.reader import AudioProperties, AudioReader
     from services.runtime.errors import UndecodableAudioError
 
     try:

@@ -24,7 +24,7 @@ from services.remixer.events import (
 from services.remixer.loudness import Loudness
 from services.remixer.plan import RenderRequest
 from services.remixer.render import Renderer
-from services.runtime.audio_formats import Encoding
+from services.runtime.audio.formats import Encoding
 from services.runtime.blobs import Blob
 from services.runtime.errors import UnsupportedFormatError
 

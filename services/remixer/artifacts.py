@@ -12,8 +12,8 @@ from services.remixer.loudness import Loudness, LoudnessMeter
 from services.remixer.plan import PlannedOutput
 from services.remixer.provenance import tagged
 from services.remixer.resample import Resampler
-from services.runtime.audio_reader import Samples
-from services.runtime.audio_writer import AudioWriter
+from services.runtime.audio.reader import Samples
+from services.runtime.audio.writer import AudioWriter
 from services.runtime.blobs import Blob, BlobStore
 
 CHUNK_BYTES = 256 * 1024

@@ -23,7 +23,7 @@ from services.remixer.effects.pan import Pan
 from services.remixer.effects.pitch import Pitch
 from services.remixer.effects.processor import Processor, empty
 from services.remixer.effects.reverb import Reverb
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _VOCALS = "vocals"
 _LOW_NOTES = {MASTER, "bass"}

@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 
 from services.remixer.effects.processor import empty
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 
 class FrameQueue:

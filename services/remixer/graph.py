@@ -25,7 +25,7 @@ from services.remixer.effects.processor import empty, silence
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.loudness import Loudness
 from services.remixer.plan import edited_stems
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _ORIGINAL = ""
 """Name of the original among the stems; no stem has it."""

@@ -15,7 +15,7 @@ from scipy.signal import sosfilt
 
 from services.remixer.effects.processor import FixedBlocks, empty
 from services.remixer.true_peak import TruePeakMeter
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0

@@ -21,7 +21,7 @@ from services.remixer.graph import Graph
 from services.remixer.original import Measured, Original, finite
 from services.remixer.plan import PlannedOutput
 from services.remixer.resample import Resampler
-from services.runtime.audio_reader import AudioProperties, Samples
+from services.runtime.audio.reader import AudioProperties, Samples
 from services.runtime.blobs import Blob, BlobStore
 
 BLOCK_FRAMES = 16_384

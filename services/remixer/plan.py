@@ -19,8 +19,8 @@ from services.remixer.errors import (
 )
 from services.remixer.provenance import describe
 from services.remixer.resample import resampled_frames
-from services.runtime.audio_formats import Encoding, FileFormat, file_format
-from services.runtime.audio_reader import AudioProperties
+from services.runtime.audio.formats import Encoding, FileFormat, file_format
+from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 
 RENDER_VERSION = 2

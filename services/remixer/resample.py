@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 
 from services.remixer.effects.processor import empty, silence
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 
 def resampled_frames(frames: int, from_hz: int, to_hz: int) -> int:

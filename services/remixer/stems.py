@@ -11,7 +11,7 @@ from grpc import aio
 from mixdown.audio.v1 import audio_pb2
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
 from services.remixer.errors import StemsLostError, UnknownModelError
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 from services.runtime.blobs import Blob
 
 

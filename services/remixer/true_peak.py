@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 HALF_TAPS = 16
 """Samples on either side that a value between two samples depends on."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import structlog
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 from services.separator.backends.backend import Backend, DeviceMemoryError, StemBatch
 from services.separator.errors import OutOfDeviceMemoryError
 from services.separator.overlap_add import StemSamples

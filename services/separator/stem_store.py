@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 from services.runtime.blobs import BlobStore, BlobWriter
 
 VERSION = 1

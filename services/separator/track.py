@@ -13,7 +13,7 @@ from typing import BinaryIO, Self
 import numpy as np
 import soxr
 
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.errors import UndecodableAudioError
 
 BLOCK_FRAMES = 1 << 13

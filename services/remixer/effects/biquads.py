@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.signal import sosfilt
 
 from services.remixer.effects.processor import empty
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 Sections = npt.NDArray[np.float64]
 """`[sections, 6]`: b0 b1 b2 a0 a1 a2 of each section, a0 = 1."""

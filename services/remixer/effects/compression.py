@@ -27,7 +27,7 @@ from scipy.signal import lfilter
 from mixdown.mix import Compression as Level
 from services.remixer.effects.processor import FixedBlocks, empty, silence
 from services.remixer.loudness import IntegratedLoudness, KWeighting, hop_frames
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 STEM_OFFSET_LU = -6.0
 """How much quieter than its track a stem is: four that are equally loud add up to 6 LU more."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from services.remixer.effects.processor import empty
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 
 class Gain:

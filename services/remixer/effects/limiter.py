@@ -10,7 +10,7 @@ from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from services.remixer.effects.processor import FixedBlocks, silence
 from services.remixer.true_peak import HALF_TAPS, Interpolation
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _REACH_SECONDS = 0.015
 """How long before and after a peak the gain that it asks for holds. It takes as long again to get

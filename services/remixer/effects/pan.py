@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.remixer.effects.processor import empty
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _STEREO = 2
 

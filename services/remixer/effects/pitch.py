@@ -6,7 +6,7 @@ import numpy as np
 from pylibrb import Option, RubberBandStretcher
 
 from services.remixer.effects.processor import FixedBlocks, empty, silence
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _BLOCK_FRAMES = 1024
 """Rubber Band's result depends on the size of the blocks that it gets; it always gets this one."""

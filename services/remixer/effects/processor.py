@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 
 class Processor(Protocol):

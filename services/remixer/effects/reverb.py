@@ -9,7 +9,7 @@ import numpy as np
 import pedalboard
 
 from services.remixer.effects.processor import FixedBlocks, silence
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 _BLOCK_FRAMES = 4096
 _LONGEST_COMB_SECONDS = (1617 + 23) / 44_100

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.reader import AudioReader
 
 
 def samples_of(file: bytes) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.reader import AudioReader
 from services.runtime.blobs import open_blob_store
 from services.runtime.errors import MixdownError
 from services.runtime.server import Server

@@ -15,7 +15,7 @@ from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.mix import Mix, Output
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.reader import AudioReader
 from tests.integration.gateway.conftest import Caller, noise_wav
 
 

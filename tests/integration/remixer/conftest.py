@@ -23,9 +23,9 @@ from services.remixer.api import RemixerService
 from services.remixer.render import Renderer
 from services.remixer.settings import RemixerSettings
 from services.remixer.stems import Separator
-from services.runtime.audio_formats import Encoding, file_format
-from services.runtime.audio_reader import AudioReader, Samples
-from services.runtime.audio_writer import AudioWriter
+from services.runtime.audio.formats import Encoding, file_format
+from services.runtime.audio.reader import AudioReader, Samples
+from services.runtime.audio.writer import AudioWriter
 from services.runtime.blobs import Blob
 from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.channels import connect

@@ -11,8 +11,8 @@ import pytest
 from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import Mix
 from services.remixer.loudness import LoudnessMeter
-from services.runtime.audio_formats import Encoding
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.formats import Encoding
+from services.runtime.audio.reader import AudioReader
 
 from .conftest import RATE_HZ, encode
 

@@ -13,9 +13,9 @@ from services.remixer import plan
 from services.remixer.original import read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import RenderRequest
-from services.runtime.audio_formats import Encoding
+from services.runtime.audio.formats import Encoding
+from services.runtime.audio.wav_encoder import WavEncoder
 from services.runtime.blobs.folder import FolderBlobStore
-from services.runtime.wav_encoder import WavEncoder
 
 from .conftest import noise
 

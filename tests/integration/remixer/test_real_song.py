@@ -10,7 +10,7 @@ import pytest
 
 from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import EqBand, Mix, Output
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.reader import AudioReader
 
 from .conftest import decibels
 

@@ -11,10 +11,10 @@ import pytest
 from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import EqBand, Mix, Output
 from mixdown.remixer.v1 import remixer_pb2
-from services.runtime.audio_formats import Encoding
+from services.runtime.audio.formats import Encoding
+from services.runtime.audio.wav_encoder import WavEncoder
 from services.runtime.blobs import Blob
 from services.runtime.errors import error_info_of
-from services.runtime.wav_encoder import WavEncoder
 
 from .conftest import (
     EVERYTHING,

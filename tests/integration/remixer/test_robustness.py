@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixdown.mix import Mix
-from services.runtime.audio_formats import Encoding
+from services.runtime.audio.formats import Encoding
 
 from .conftest import EVERYTHING, RATE_HZ, STEMS, encode, noise
 

@@ -16,7 +16,7 @@ from services.runtime.blobs.s3 import S3BlobStore
 from services.runtime.errors import BlobDamagedError, BlobStoreUnavailableError
 from services.runtime.settings import S3Settings
 from tests.s3 import BUCKET, S3MissingError, S3Server
-from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore, write
+from tests.unit.runtime.blobs.store_behaviour import BlobStoreBehaviour, OpenStore, write
 
 
 @pytest.fixture(scope="module")

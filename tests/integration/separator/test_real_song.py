@@ -15,7 +15,7 @@ import pytest
 import torch
 from demucs.apply import apply_model
 
-from services.runtime.audio_reader import AudioReader, Samples
+from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.blobs import open_blob_store
 from services.separator.errors import WeightsUnavailableError
 from services.separator.events import Audio, Finished, SeparationRequest

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from services.remixer.effects.processor import Processor
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 RATE_HZ = 44_100
 

@@ -18,7 +18,7 @@ from services.remixer.effects.compression import (
     step_frames,
 )
 from services.remixer.loudness import LoudnessMeter
-from services.runtime.audio_reader import AudioReader
+from services.runtime.audio.reader import AudioReader
 
 from .conftest import RATE_HZ, noise, run, tone
 

@@ -8,8 +8,8 @@ from mixdown.mix import EqBand, Mix, Output
 from services.remixer import plan
 from services.remixer.errors import NoOutputsError
 from services.remixer.plan import RenderRequest
-from services.runtime.audio_formats import Encoding
-from services.runtime.audio_reader import AudioProperties
+from services.runtime.audio.formats import Encoding
+from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 
 TRACK = Blob("a" * 64, 1000)

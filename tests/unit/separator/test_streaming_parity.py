@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 from services.separator.models import describe_model
 from services.separator.overlap_add import OverlapAdd
 from services.separator.segments import plan_segments

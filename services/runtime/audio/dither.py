@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.runtime.audio_reader import Samples
+from services.runtime.audio.reader import Samples
 
 
 class Dither:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.runtime.blobs.memory import MemoryBlobStore
-from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore
+from tests.unit.runtime.blobs.store_behaviour import BlobStoreBehaviour, OpenStore
 
 
 class TestMemoryBlobStore(BlobStoreBehaviour):

@@ -17,13 +17,13 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from services.runtime import av_encoder
-from services.runtime.audio_formats import Encoding, FileFormat
-from services.runtime.audio_reader import Samples
-from services.runtime.av_encoder import AvEncoder, FlacEncoder
-from services.runtime.dither import Dither
-from services.runtime.mp3_encoder import Mp3Encoder
-from services.runtime.wav_encoder import WavEncoder
+from services.runtime.audio import av_encoder
+from services.runtime.audio.av_encoder import AvEncoder, FlacEncoder
+from services.runtime.audio.dither import Dither
+from services.runtime.audio.formats import Encoding, FileFormat
+from services.runtime.audio.mp3_encoder import Mp3Encoder
+from services.runtime.audio.reader import Samples
+from services.runtime.audio.wav_encoder import WavEncoder
 
 CARRIED_TAGS = (
     "title",
@@ -196,6 +196,6 @@ def _encoder(
         case Encoding.M4A_AAC:
             return AvEncoder(av_encoder.AAC, sample_rate_hz, channels, kbps, tags)
         case Encoding.OGG_VORBIS:
-            from services.runtime.vorbis_encoder import VorbisEncoder
+            from services.runtime.audio.vorbis_encoder import VorbisEncoder
 
             return VorbisEncoder(sample_rate_hz, channels, kbps, tags)

@@ -11,7 +11,7 @@ import pytest
 from services.runtime.blobs import open_blob_store
 from services.runtime.blobs.folder import FolderBlobStore
 from services.runtime.errors import BlobDamagedError
-from tests.unit.runtime.blob_store_behaviour import BlobStoreBehaviour, OpenStore, write
+from tests.unit.runtime.blobs.store_behaviour import BlobStoreBehaviour, OpenStore, write
 
 
 class TestFolderBlobStore(BlobStoreBehaviour):

@@ -11,13 +11,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.runtime.audio_formats import Encoding, FileFormat, file_format
-from services.runtime.audio_reader import AudioProperties, AudioReader, Samples, probe
-from services.runtime.audio_writer import AudioWriter
+from services.runtime.audio.formats import Encoding, FileFormat, file_format
+from services.runtime.audio.mp3_encoder import lame_frames
+from services.runtime.audio.reader import AudioProperties, AudioReader, Samples, probe
+from services.runtime.audio.vorbis_encoder import without_serial
+from services.runtime.audio.wav_encoder import WavEncoder
+from services.runtime.audio.writer import AudioWriter
 from services.runtime.errors import UnsupportedFormatError
-from services.runtime.mp3_encoder import lame_frames
-from services.runtime.vorbis_encoder import without_serial
-from services.runtime.wav_encoder import WavEncoder
 
 LOSSLESS = {
     Encoding.WAV_PCM16: 16,

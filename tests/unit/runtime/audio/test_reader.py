@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.demo.song import default_song
-from services.runtime.audio_reader import AudioReader, probe
+from services.runtime.audio.reader import AudioReader, probe
 from services.runtime.errors import UndecodableAudioError
 
 RATE = 44_100

@@ -1,0 +1,1 @@
+"""Audio files as streams: `reader` decodes any, `writer` encodes what `formats` lists."""
