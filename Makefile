@@ -42,6 +42,9 @@ format: $(VENV)/.ready  ## Format code and contracts.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
+k8s-test: $(VENV)/.ready  ## The tests of what is deployed.
+	$(BIN)/python -m pytest tests/deploy
+
 docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, errors, OpenAPI, curves.
 	$(BIN)/python -m scripts.document_settings
 	$(BIN)/python -m scripts.document_errors
@@ -59,4 +62,4 @@ up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
 	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test test-slow lint format docs bench up demo
+.PHONY: help setup stubs lock test test-slow lint format docs bench up demo k8s-test

@@ -1,0 +1,10 @@
+"""What holds for all tests."""
+
+import os
+
+from hypothesis import settings
+
+# No time limit for an example: a busy machine is no defect. In CI the examples are always the same,
+# so that what fails there fails everywhere; elsewhere new ones are tried each time.
+settings.register_profile("mixdown", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("mixdown")
