@@ -8,19 +8,18 @@ from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
+from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import check_read
 from services.interpreter.builtin.history import read_history
+from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
 from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.placing import read_placing
 from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import targets_of
 from services.interpreter.builtin.turn import Held, Turn
-from services.interpreter.intent import Adjustment, Change, Clearing, Edit, Setting
-
-EQ_KINDS = ("region", "eq")
-NUMBER_KINDS = ("gain", "pan", "reverb", "pitch")
+from services.interpreter.intent import Change, Clearing, Edit, Setting
 
 
 def read_clause(turn: Turn, clause: Clause) -> None:
@@ -64,18 +63,18 @@ def read_clause(turn: Turn, clause: Clause) -> None:
 
 
 def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool) -> None:
-    kind = _kind_of_change(clause, bass_is_tone=bass_is_tone)
+    kind = kind_of_change(clause, bass_is_tone=bass_is_tone)
     if kind in {"", "gain"} and handout.read_handout(turn, clause, named):
         return
-    if kind == "" or (kind == "gain" and _says_no_loudness(clause)):
+    if kind == "" or (kind == "gain" and says_no_loudness(clause)):
         if clause.has("mute") or clause.has("unmute") or clause.has("off"):
-            _read_mute(turn, clause, named)
+            read_mute(turn, clause, named)
             return
         if clause.has("back") and not clause.has("down"):
-            _read_back(turn, clause, named)
+            read_back(turn, clause, named)
             return
         if clause.has("neutral"):
-            _read_neutral(turn, clause, named)
+            read_neutral(turn, clause, named)
             return
         _read_nothing(turn, clause, named)
         return
@@ -84,86 +83,9 @@ def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool
     brings_back = clause.has("unmute") or (
         clause.has("back") and kind == "gain" and not clause.has("down")
     )
-    if brings_back and _read_unmute(turn, named) and not clause.numbers():
+    if brings_back and read_unmute(turn, named) and not clause.numbers():
         return
     _read_effect(turn, clause, named, kind, bass_is_tone=bass_is_tone)
-
-
-# --- What kind of change -------------------------------------------------------------------------
-
-
-def _kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
-    if clause.has("filter"):
-        return "filter"
-    frequencies = clause.numbers("hz")
-    if frequencies and clause.has("bound") and not clause.numbers("db"):
-        edge = clause.has("bound", "below") or clause.has("bound", "above")
-        if (
-            edge
-            and clause.any_of(("remove", "off", "down", "none"))
-            and not clause.any_of(("small", "big"))
-        ):
-            return "filter"
-    for kind in ("compression", "pitch"):
-        if clause.has(kind) and not frequencies:
-            return kind
-    if clause.has("reverb"):
-        return "reverb"
-    if frequencies or clause.any_of(EQ_KINDS) or bass_is_tone or _is_plain_frequency(clause):
-        return "eq"
-    if clause.numbers("semitone") and not effects.says_part(clause):
-        return "pitch"
-    if clause.any_of(("side", "pan")):
-        return "pan"
-    if clause.has("tone"):
-        softer = all(value == "soft" for value in clause.values("tone"))
-        if softer and (clause.numbers("db", "percent") or clause.has("volume")):
-            return "gain"  # "2 dB softer"
-        return "tone"
-    return "gain" if _is_about_loudness(clause) else ""
-
-
-def _is_plain_frequency(clause: Clause) -> bool:
-    numbers = [
-        n for n in clause.numbers("") if n.value >= timbre.SMALLEST_PLAIN_HZ and not n.signed
-    ]
-    return bool(numbers) and (
-        clause.has("q")
-        or (bool(clause.numbers("db")) and clause.any_of(("up", "down", "to", "bound")))
-        or ((clause.has("down", "cut") or clause.has("up", "plain")) and numbers[0].value >= 50)
-    )
-
-
-def _is_about_loudness(clause: Clause) -> bool:
-    if clause.any_of(
-        (
-            "up",
-            "down",
-            "volume",
-            "half",
-            "double",
-            "less",
-            "more",
-            "max",
-            "min",
-            "toomuch",
-            "enough",
-        )
-    ):
-        return True
-    return bool(clause.numbers("db", "percent", "times", "share")) or (
-        bool(clause.numbers("")) and (clause.has("to") or any(n.signed for n in clause.numbers("")))
-    )
-
-
-def _says_no_loudness(clause: Clause) -> bool:
-    return (
-        not clause.any_of(
-            ("up", "down", "volume", "half", "double", "less", "more", "max", "min", "toomuch")
-        )
-        and not amounts.is_insufficient(clause)
-        and not clause.numbers()
-    )
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -252,63 +174,6 @@ def _changes(
         case _:
             bands = timbre.eq_changes(clause, settings, bass_is_tone=bass_is_tone)
             return [("clear" if isinstance(band, Clearing) else "eq", band) for band in bands]
-
-
-def _read_mute(turn: Turn, clause: Clause, named: Named) -> None:
-    muted = not clause.has("unmute")
-    if muted and not named.is_empty and clause.has("back"):
-        muted = False
-    if not muted:
-        if not _read_unmute(turn, named):
-            targets = targets_of(turn, clause, named, setting="muted", sign=-1)
-            turn.add_edits(Edit(target, "muted", False) for target in targets)
-            turn.name(targets)
-        return
-    targets = targets_of(turn, clause, named, setting="muted", sign=0)
-    if MASTER in targets and any(item.text == "music" for item in clause.lexemes):
-        raise UnclearError("Everything but the vocals, or the whole song?")
-    turn.add_edits(
-        Edit(target, "muted", True) for target in targets if target not in named.excluded
-    )
-    turn.name(targets)
-
-
-def _read_unmute(turn: Turn, named: Named) -> bool:
-    """Brings back what is muted, of what is named or of all; False where nothing is."""
-    muted = [target for target in turn.context.targets if turn.mix[target].muted]
-    wanted: list[str] = list(named.targets)
-    if not wanted and named.group in {"", "all", "stems"}:
-        referred = turn.last_named or turn.conversation.touched()
-        wanted = [target for target in muted if target in referred] or muted
-        if named.group in {"all", "stems"}:
-            wanted = muted
-    elif named.group == "rest":
-        wanted = [target for target in muted if target not in turn.named]
-    found = [target for target in wanted if turn.mix[target].muted and target not in named.excluded]
-    if not found:
-        return False
-    turn.add_edits(Edit(target, "muted", False) for target in found)
-    turn.name(found)
-    return True
-
-
-def _read_back(turn: Turn, clause: Clause, named: Named) -> None:
-    if clause.has("neutral"):
-        _read_neutral(turn, clause, named)
-    elif not _read_unmute(turn, named):
-        targets = named.targets
-        if not targets or named.instruments:
-            raise UnclearError("What should I bring back?")
-        raise UnclearError(f"The {' and '.join(targets)} are not muted. Louder, perhaps?")
-
-
-def _read_neutral(turn: Turn, clause: Clause, named: Named) -> None:
-    targets = targets_of(turn, clause, named, setting="clear", sign=0)
-    if clause.has("volume"):
-        turn.add_edits(Edit(target, "gain_db", Adjustment(0.0, False)) for target in targets)
-    else:
-        turn.add_edits(Edit(target, "clear", Clearing("all")) for target in targets)
-    turn.name(targets)
 
 
 def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
