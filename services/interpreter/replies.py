@@ -25,6 +25,7 @@ _CANNOT: Mapping[str, str] = {
     "key detection or setting a key": "I can't aim at a key, but I can shift the pitch: how many "
     "semitones up or down?",
     "generating music": "I only work with what is in the track; I can bring out a part or mute it.",
+    "recorded echo": "I can't take out an echo that is in the recording, only reverb set here.",
     "delay or echo": "I have no delay or echo; some reverb, perhaps?",
     "distortion": "I have no distortion; heavy compression or a telephone filter gets rough, too.",
     "chorus or modulation effects": "I have no modulation effects; pitch, reverb, EQ and filters "
@@ -226,6 +227,11 @@ def ask_what() -> str:
     return (
         "What should I change? For example: vocals louder, reverb on the drums, or only the bass."
     )
+
+
+def one_at_a_time() -> str:
+    """Asks which is meant where a prompt changes the mix and takes back or restores at once."""
+    return "That changes the mix and takes a change back at once. Which of the two should I do?"
 
 
 def not_understood(words: str) -> str:

@@ -24,9 +24,10 @@ def bass_is_tone(clause: Clause) -> bool:
             or _is_in_it(clause, index)
         )
     ]
-    if not others or not clause.any_of(
+    directed = clause.any_of(
         ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
-    ):
+    ) or any(number.signed for number in clause.numbers("db", ""))
+    if not others or not directed:
         return (
             clause.joiner == "with"
             and clause.any_of(("more", "less", "small", "big"))

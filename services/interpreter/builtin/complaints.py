@@ -11,7 +11,9 @@ from dataclasses import replace
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause
+from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.timbre import is_stated_fault
+from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -39,10 +41,48 @@ _ASKING = (
 
 def is_statement(clause: Clause) -> bool:
     """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
+    if _tells_taste(clause):
+        return True
     copula = _copula(clause)
     if copula < 0 or clause.any_of(set(_ASKING) - {"neutral"}) or _is_complaint(clause):
         return False
     return not clause.any_of(("more", "less", "vague"))
+
+
+def _tells_taste(clause: Clause) -> bool:
+    """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
+    words = [item.text for item in clause.lexemes if not item.mark]
+    likes = words[:1] in (["i like it"], ["i like"], ["i love"]) or (
+        words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"])
+    )
+    comparative = any(word.endswith(("er", "ier")) for word in words)
+    return likes and not (
+        comparative or clause.numbers() or clause.any_of((*_ASKING, "more", "less", "toomuch"))
+    )
+
+
+_REVERB = Lexeme("reverb", (("reverb", "reverb"),))
+_NO = Lexeme("no", (("remove", "remove"),))
+_RECORDED = Lexeme("echo", (("unsupported", "recorded echo"),))
+
+
+def with_echo_as_reverb(turn: Turn, clause: Clause) -> Clause:
+    """Reads "less of that echo on the drums" as the reverb that is set on them."""
+    echoes = [item for item in clause.lexemes if item.has("unsupported") and "echo" in item.text]
+    if not echoes:
+        return clause
+    removes = "remov" in echoes[0].text
+    reduces = removes or clause.any_of(("less", "remove", "off", "down")) or is_excess(clause)
+    if not reduces or clause.any_of(("add", "reverb")):
+        return clause
+    named = named_in(clause, turn.context.stems)
+    about = (*named.targets, *(instrument.stem for instrument in named.instruments))
+    is_set = any(turn.mix[target].reverb for target in about or turn.mix.targets)
+    meant = (*((_NO,) if removes else ()), _REVERB) if is_set else (_RECORDED,)
+    lexemes: list[Lexeme] = []
+    for item in clause.lexemes:
+        lexemes += meant if item is echoes[0] else (item,)
+    return replace(clause, lexemes=tuple(lexemes))
 
 
 def _copula(clause: Clause) -> int:

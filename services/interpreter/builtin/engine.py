@@ -177,6 +177,8 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     ]
     if turn.is_empty:
         return _unfulfilled(turn, lexemes, limitations)
+    if turn.history is not None and _changes_too(turn):
+        return _clarified(context, "ambiguous", replies.one_at_a_time(), confidence=0.4)
     if turn.held:
         names = ", ".join(dict.fromkeys(held.instrument.name for held in turn.held))
         text = replies.held_aside(names, turn.held[0].instrument.stem)
@@ -200,6 +202,12 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
         targets=_touched(turn, intent),
         confidence=round(turn.confidence, 3),
     )
+
+
+def _changes_too(turn: Turn) -> bool:
+    """Whether a turn changes or hands out something, besides what its undo or reset does."""
+    edits = [edit for edit in turn.edits if edit.change != Clearing("all")]
+    return bool(edits or turn.stems or turn.without)
 
 
 def _intent(turn: Turn) -> Separation | Remix | History | None:
@@ -282,7 +290,7 @@ def _unfulfilled(
 def _proposal_for(turn: Turn) -> Proposal | None:
     """Proposes the same instruction on the stem that holds the instrument."""
     context = turn.context
-    nested = Turn(context, turn.conversation, context.mix)
+    nested = Turn(context, turn.conversation, turn.mix)
     seen: list[Clause] = []
     for held in turn.held:
         if held.clause in seen:

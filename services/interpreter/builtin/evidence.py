@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mixdown.mix import MASTER
 from services.interpreter.builtin.amounts import is_insufficient
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
@@ -20,7 +21,7 @@ _READ_BY: Mapping[str, frozenset[str]] = {
     "gain": frozenset({"eq", "none", "before", "tone"}),
     "reverb": frozenset({"reverb", "tone", "region", "mute", "before", "none"}),
     "pitch": frozenset({"pitch", "before"}),
-    "pan": frozenset({"pan", "side", "mute"}),
+    "pan": frozenset({"pan", "side"}),
     "compression": frozenset({"compression", "mute", "tone", "none", "before"}),
     "eq": frozenset({"eq", "region", "q", "tone", "filter", "before", "none", "mute"}),
     "tone": frozenset({"tone", "region", "eq", "mute", "before", "q"}),
@@ -50,14 +51,102 @@ def check_read(clause: Clause, kind: str) -> float:
             another unit, a "not".
     """
     left_over = [item for item in clause.lexemes if _is_left_over(item, kind)]
+    if kind == "pan" and clause.has("pronoun", "same") and not clause.has("pan"):
+        raise UnclearError("The same there, or only to that side?")
     numbers = [n for n in clause.numbers() if n.unit not in _UNITS[kind]]
     if left_over or numbers:
         what = left_over[0].text if left_over else f"{numbers[0].value:g}"
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
+    if _has_open_target(clause):
+        raise UnclearError("Which of the two should I change, and from where to where?")
+    if kind == "pan" and _takes_a_side(clause):
+        raise UnclearError("I can't take one side apart. Should I move it there instead?")
     if _has_open_not(clause):
         raise UnclearError("I am not sure what should not happen; what should I change?")
     words = [item for item in clause.lexemes if not (item.mark or is_filler(item))]
     return 1 - len(clause.unknown) / len(words) if words else 1.0
+
+
+_SHARES = {"most", "some", "part", "parts", "bits", "much", "many"}
+_IN_PART = {"partly", "partially", "mostly"}
+_HANDED = ("side", "pan", "pitch", "compression", "before", "conditional", "q", "hard", "halfway")
+
+
+def check_taken(clause: Clause) -> None:
+    """Checks that what is handed out, left out or muted is meant as a whole.
+
+    Raises:
+        UnclearError: a side, a share or a number says that only some of it is meant.
+    """
+    for index, item in enumerate(clause.lexemes):
+        following = clause.lexemes[index + 1 : index + 2]
+        shares = item.text in _SHARES and bool(following) and following[0].has("of")
+        shares = shares or item.text in _IN_PART or item.has("small") or item.has("toomuch")
+        left_over = any(item.has(kind) for kind in _HANDED)
+        if shares or left_over or _is_open_number(clause, index):
+            said = item.text if not item.number else f"{item.number.value:g}"
+            raise UnclearError(f"All of it, or only in part? I am not sure what “{said}” means.")
+
+
+def _is_open_number(clause: Clause, index: int) -> bool:
+    """Whether a number measures instead of counting: "by 3", not "4 stems"."""
+    number = clause.lexemes[index].number
+    if number is None:
+        return False
+    before = next(
+        (item for item in reversed(clause.lexemes[:index]) if not item.has("filler")), None
+    )
+    measured = number.signed or number.unit in {"db", "percent", "hz", "semitone", "share"}
+    return measured or (before is not None and before.has("by"))
+
+
+def check_repeated(clause: Clause) -> None:
+    """Checks that "the same on the bass" is not meant with a difference.
+
+    Raises:
+        UnclearError: a word says that it is to be another amount, or somewhere else.
+    """
+    differs = clause.any_of(("small", "big", "toomuch", "enough", "less", "more", "side"))
+    if differs or _has_open_exception(clause):
+        raise UnclearError("The same, but how much of it?")
+
+
+def _has_open_exception(clause: Clause) -> bool:
+    """Whether "but not" excepts something that is no part of the song."""
+    for index, item in enumerate(clause.lexemes):
+        if not (item.has("except") or item.has("not")):
+            continue
+        rest = clause.lexemes[index + 1 :]
+        if not any(found.has(kind) for found in rest for kind in NAMED_KINDS):
+            return True
+    return False
+
+
+def _has_open_target(clause: Clause) -> bool:
+    """Whether a second part is named without being joined: "reverb on the vocals on the drums"."""
+    last = -1
+    for index, item in enumerate(clause.lexemes):
+        if not (item.has("target") or item.has("six")) or item.has("target", MASTER):
+            continue
+        between = clause.lexemes[last + 1 : index]
+        said = [found for found in between if not found.has("filler")]
+        if last >= 0 and said and all(found.text in _PLACES for found in said):
+            return True
+        last = index
+    return False
+
+
+_PLACES = {"on", "from", "to", "onto", "into", "over"}
+
+
+def _takes_a_side(clause: Clause) -> bool:
+    """Whether a side is a part of a sound: "just the left side of the drums"."""
+    place = clause.index("side")
+    if place < 0 or clause.has("pan"):
+        return False
+    said = [item for item in clause.lexemes[place + 1 :] if not item.has("filler")]
+    sides = bool(said) and said[0].has("of") and clause.has("only")
+    return sides or clause.any_of(("separate", "remove", "file"))
 
 
 def _is_left_over(item: Lexeme, kind: str) -> bool:

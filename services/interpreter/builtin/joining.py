@@ -78,6 +78,23 @@ def _is_only_targets(piece: Clause) -> bool:
     )
 
 
+def _lists_with_only(piece: Clause, following: Clause | None) -> bool:
+    """Whether "only bass" begins the list "only bass and drums muted"."""
+    return (
+        piece.has("only")
+        and following is not None
+        and following.joiner == "and"
+        and following.is_target_first
+        and following.any_of(("up", "down", "mute"))
+        and not following.has_verb
+        and all(
+            is_filler(item) or any(item.has(kind) for kind in ("only", "target", "six", "and"))
+            for item in piece.lexemes
+        )
+        and piece.has_named_target
+    )
+
+
 def _tells_of_someone(piece: Clause) -> bool:
     """Whether a name is only part of a story: "I am a piano teacher"."""
     telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
@@ -115,6 +132,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             else:
                 result.append(_with_waiting(waiting, piece))
                 waiting = []
+            continue
+        if _lists_with_only(piece, following):
+            waiting.append(piece)
             continue
         if _is_only_parameters(piece) and piece.joiner != "." and not waiting:
             if before is not None and before.has_action and piece.joiner != ":":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mixdown.mix import MASTER
 from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.evidence import check_taken
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.targets import targets_of
 from services.interpreter.builtin.turn import Turn
@@ -13,6 +14,7 @@ from services.interpreter.intent import Adjustment, Clearing, Edit
 
 def read_mute(turn: Turn, clause: Clause, named: Named) -> None:
     """Reads "mute the drums" and "unmute them"."""
+    check_taken(clause)
     muted = not clause.has("unmute")
     if muted and not named.is_empty and clause.has("back"):
         muted = False

@@ -10,8 +10,9 @@ from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.effects import UnclearError
-from services.interpreter.builtin.evidence import check_read
+from services.interpreter.builtin.evidence import check_read, check_taken
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
 from services.interpreter.builtin.named import Named, named_in
@@ -28,7 +29,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     Raises:
         UnclearError: the clause is about the track, but leaves open what is meant.
     """
-    clause = _completed(clause)
+    clause = with_echo_as_reverb(turn, _completed(clause))
     is_tone = bass_is_tone(clause)
     skip = frozenset({clause.index("target", "bass")}) if is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
@@ -64,7 +65,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
 
 def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool) -> None:
     kind = kind_of_change(clause, bass_is_tone=bass_is_tone)
-    if kind in {"", "gain"} and handout.read_handout(turn, clause, named):
+    if kind in {"", "gain"} and _read_taken(turn, clause, named):
         return
     if kind == "" or (kind == "gain" and says_no_loudness(clause)):
         if clause.has("mute") or clause.has("unmute") or clause.has("off"):
@@ -86,6 +87,20 @@ def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool
     if brings_back and read_unmute(turn, named) and not clause.numbers():
         return
     _read_effect(turn, clause, named, kind, bass_is_tone=bass_is_tone)
+
+
+def _read_taken(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads a hand-out; what it would leave unread is asked."""
+    known = len(turn.stems), len(turn.without), len(turn.outputs)
+    if not handout.read_handout(turn, clause, named):
+        return False
+    try:
+        check_taken(clause)
+    except UnclearError:
+        for kept, length in zip((turn.stems, turn.without, turn.outputs), known, strict=True):
+            del kept[length:]
+        raise
+    return True
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -232,7 +247,9 @@ def _is_unwanted(clause: Clause) -> bool:
 
 
 def _compares(clause: Clause) -> bool:
-    """Whether a target is measured by another: "as loud as the drums"."""
+    """Whether a target is measured by another: "as loud as the drums", "louder than the drums"."""
+    if clause.has("than"):
+        return True
     for index, item in enumerate(clause.lexemes[:-1]):
         following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
         names = following is not None and (following.has("target") or following.has("six"))

@@ -15,6 +15,7 @@ from services.interpreter.builtin.effects import (
     REVERB_STEP,
     UnclearError,
 )
+from services.interpreter.builtin.evidence import check_repeated
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.revising import read_revision
 from services.interpreter.builtin.turn import Turn
@@ -245,6 +246,7 @@ def _last(turn: Turn) -> Past:
 
 
 def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
+    check_repeated(clause)
     stems = named.targets
     if turn.edits:
         edits = turn.last_edits()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mixdown.mix import MASTER, EqBand, Filter
 from services.interpreter.builtin.clauses import NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.conversation import Past
+from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import is_same_band
@@ -65,19 +66,46 @@ def _newest(turn: Turn) -> Past | None:
 def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "give the drums the same reverb as the vocals": one setting taken over."""
     kinds = [kind for kind in _COPIED if clause.has(kind)]
-    if not clause.has("pronoun", "same") or len(kinds) != 1 or clause.numbers():
+    if len(kinds) != 1 or clause.numbers():
         return False
     stems = [target for target in named.targets if target != MASTER]
+    taken = _taken_from(clause)
+    if taken and len(stems) > 1:
+        return _copy(turn, _COPIED[kinds[0]], taken, [stem for stem in stems if stem != taken])
+    if not clause.has("pronoun", "same"):
+        return False
     last = max((i for i, item in enumerate(clause.lexemes) if _names(item)), default=-1)
     before = [item.text for item in clause.lexemes[max(0, last - 4) : last]]
     if len(stems) < 2 or not {"as", "that", "like"} & set(before):
         return False
-    setting = _COPIED[kinds[0]]
-    source = turn.mix[stems[-1]]
-    value = getattr(source, setting)
+    return _copy(turn, _COPIED[kinds[0]], stems[-1], stems[:-1])
+
+
+def _taken_from(clause: Clause) -> str:
+    """Returns where a setting is taken from: "use the reverb from the vocals on the drums"."""
+    if not clause.any_of(("set", "add", "give")) or clause.any_of(_CHANGING):
+        return ""
+    effect = next((i for i, item in enumerate(clause.lexemes) if _is_copied(item)), -1)
+    for index in range(effect + 1, len(clause.lexemes)):
+        if clause.lexemes[index].text != "from":
+            continue
+        following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
+        if following is not None and _names(following):
+            return following.value("target") or following.value("six")
+    return ""
+
+
+def _is_copied(item: Lexeme) -> bool:
+    return any(item.has(kind) for kind in _COPIED)
+
+
+def _copy(turn: Turn, setting: Setting, source: str, stems: list[str]) -> bool:
+    if setting not in turn.mix[source].changed():
+        raise UnclearError(f"Nothing of that is set on the {source}. How much should it be?")
+    value = getattr(turn.mix[source], setting)
     change = CompressionChange(value) if setting == "compression" else Adjustment(value, False)
-    turn.add_edits(Edit(target, setting, change) for target in stems[:-1])
-    turn.name(stems[:-1])
+    turn.add_edits(Edit(target, setting, change) for target in stems)
+    turn.name(stems)
     return True
 
 
@@ -85,6 +113,7 @@ def _names(item: Lexeme) -> bool:
     return item.has("target") or item.has("six")
 
 
+_CHANGING = ("remove", "off", "less", "more", "up", "down", "mute", "toomuch", "none", "half")
 _COPIED: Mapping[str, Setting] = {
     "reverb": "reverb",
     "compression": "compression",

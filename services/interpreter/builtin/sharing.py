@@ -100,6 +100,7 @@ def shared(clauses: list[Clause]) -> list[Clause]:
             or clause.any_of(("undo", "redo", "reset", "even", "leave", "unsupported", "file"))
             or any(earlier.has_named_target for earlier in result[:index])
             or following.is_target_first
+            or (following.has("unsupported") and not _is_bare(clause))
             or not following.has_named_target
             or not (
                 _is_bare(clause)

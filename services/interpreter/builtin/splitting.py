@@ -166,6 +166,8 @@ def _without_adjunct(piece: Clause) -> Clause:
     for index, item in enumerate(items):
         if index < opening:
             continue
+        if item.has("than") and not compared and _measures(items, index):
+            kept.append(item)  # "louder than the drums" says no amount: it has to be asked
         # "louder than the drums by 2 dB": what it is compared with is not changed.
         compared = (compared or item.has("than")) and not (item.number or item.has("by"))
         hidden = hidden or _hides(kept, item)
@@ -214,6 +216,13 @@ def _without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _measures(items: tuple[Lexeme, ...], place: int) -> bool:
+    """Whether "than" measures one part by another, without a number."""
+    if any(item.number for item in items):
+        return False
+    return any(item.has(kind) for item in items[place + 1 :] for kind in NAMED_KINDS)
 
 
 def _is_degree_of(item: Lexeme) -> bool:
