@@ -35,6 +35,8 @@ def bass_is_tone(clause: Clause) -> bool:
         )
     nearest = min(others, key=lambda index: abs(index - place))
     between = clause.lexemes[min(nearest, place) + 1 : max(nearest, place)]
+    if nearest < place and [item.mark or item.text for item in between] == [":"]:
+        return True  # "drums: bass -3 dB"
     if any(item.has("and") or item.mark for item in between):
         return False
     is_master = clause.lexemes[nearest].has("target", MASTER)

@@ -20,6 +20,7 @@ from services.interpreter.language.lexemes import Lexeme
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     """Drops complaints that a later command takes care of; only their target is kept."""
     result: list[Clause] = []
+    clauses = _without_tastes(clauses)
     clauses = _without_remedies([_complained(clause) for clause in clauses])
     for index, clause in enumerate(clauses):
         later = clauses[index + 1 :]
@@ -47,6 +48,16 @@ def is_statement(clause: Clause) -> bool:
     if copula < 0 or clause.any_of(set(_ASKING) - {"neutral"}) or _is_complaint(clause):
         return False
     return not clause.any_of(("more", "less", "vague"))
+
+
+def _without_tastes(clauses: list[Clause]) -> list[Clause]:
+    """Drops what belongs to a taste: "I like the vocals with more reverb"."""
+    kept: list[Clause] = []
+    for index, clause in enumerate(clauses):
+        if index and clause.joiner == "with" and _tells_taste(clauses[index - 1]):
+            continue
+        kept.append(clause)
+    return kept
 
 
 def _tells_taste(clause: Clause) -> bool:

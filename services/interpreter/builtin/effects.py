@@ -312,9 +312,16 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
         return Adjustment(sign * PAN_STEP * factor(clause), True)
     if clause.has("halfway") or clause.has("half", "half"):
         return Adjustment(sign * PAN_DEFAULT, False)
-    if clause.has("hard") or clause.has("max") or clause.has("only"):
+    if clause.has("hard") or clause.has("max") or _is_only_there(clause):
         return Adjustment(sign * 1.0, False)
     return Adjustment(sign * PAN_DEFAULT * factor(clause), False)
+
+
+def _is_only_there(clause: Clause) -> bool:
+    """Whether "only" is about the side ("only in my left ear"), not about a part."""
+    place = clause.index("only")
+    rest = [item for item in clause.lexemes[place + 1 :] if not item.has("filler")]
+    return place >= 0 and not (bool(rest) and (rest[0].has("target") or rest[0].has("six")))
 
 
 def _bare_pan(clause: Clause, numbers: list[Number], settings: TargetSettings) -> Adjustment:

@@ -129,6 +129,8 @@ def _read_one(turn: Turn, clause: Clause) -> None:
             _start_from_history(turn, clause)
         read_clause(turn, clause)
     except UnclearError as unclear:
+        if clause.lexemes and clause.lexemes[0].has("except"):
+            turn.doubts.append(clause.text)  # "mute the bass, except the low notes"
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
 

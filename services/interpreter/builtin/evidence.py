@@ -59,6 +59,8 @@ def check_read(clause: Clause, kind: str) -> float:
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
     if _has_open_target(clause):
         raise UnclearError("Which of the two should I change, and from where to where?")
+    if kind == "eq" and clause.any_of(("separate", "file")):
+        raise UnclearError("Hand it out, or change its tone?")
     if kind == "pan" and _takes_a_side(clause):
         raise UnclearError("I can't take one side apart. Should I move it there instead?")
     if _has_open_not(clause):
@@ -145,7 +147,11 @@ def _takes_a_side(clause: Clause) -> bool:
     if place < 0 or clause.has("pan"):
         return False
     said = [item for item in clause.lexemes[place + 1 :] if not item.has("filler")]
+    before = [item for item in clause.lexemes[:place] if not item.has("filler")]
+    placed = bool(before) and (before[-1].has("in") or before[-1].has("to"))
     sides = bool(said) and said[0].has("of") and clause.has("only")
+    sides = sides or (clause.has("give") and not (placed or clause.has("set")))
+    sides = sides or (clause.has("leave") and clause.has("only"))
     return sides or clause.any_of(("separate", "remove", "file"))
 
 

@@ -285,6 +285,8 @@ def _belongs_before(before: Clause | None, piece: Clause, following: Clause | No
         return False
     if following is not None and following.joiner == ":":
         return False
+    if before.any_of(("remove", "off")) and piece.has("set") and piece.has("pronoun"):
+        return False  # "take the reverb off the vocals and put it on the drums"
     prefixed = next((item for item in piece.lexemes if not item.has("filler")), None)
     if prefixed is not None and (prefixed.has("in") or prefixed.has("to") or prefixed.has("of")):
         return not before.has_named_target or before.any_of(("pronoun",)) or following is None

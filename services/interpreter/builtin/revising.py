@@ -25,6 +25,7 @@ def read_revision(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that revises the latest change; False for any other clause."""
     found = (
         _read_copied(turn, clause, named)
+        or _read_put_elsewhere(turn, clause, named)
         or _read_share(turn, clause, named)
         or _read_opposite(turn, clause, named)
         or _read_moved(turn, clause, named)
@@ -81,11 +82,33 @@ def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
     return _copy(turn, _COPIED[kinds[0]], stems[-1], stems[:-1])
 
 
+def _read_put_elsewhere(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "take the reverb off the vocals and put it on the drums"."""
+    stems = [target for target in named.targets if target != MASTER]
+    if not (stems and turn.edits and named.pronoun in {"it", "that"} and clause.has("set")):
+        return False
+    taken = turn.last_edits()
+    if len(taken) != 1 or not _consists_of(clause, "add", *NAMED_KINDS):
+        return False
+    setting, source = taken[0].setting, taken[0].target
+    if setting not in _COPIED.values() or setting in turn.mix[source].changed():
+        return False
+    value = getattr(turn.context.mix[source], setting)
+    change = CompressionChange(value) if setting == "compression" else Adjustment(value, False)
+    turn.add_edits(Edit(target, setting, change) for target in stems)
+    turn.name(stems)
+    return True
+
+
 def _taken_from(clause: Clause) -> str:
     """Returns where a setting is taken from: "use the reverb from the vocals on the drums"."""
     if not clause.any_of(("set", "add", "give")) or clause.any_of(_CHANGING):
         return ""
     effect = next((i for i, item in enumerate(clause.lexemes) if _is_copied(item)), -1)
+    owner = next((i for i in reversed(clause.lexemes[:effect]) if not i.has("filler")), None)
+    placed = next((i for i in clause.lexemes[effect + 1 :] if not i.has("filler")), None)
+    if owner is not None and _names(owner) and placed is not None and placed.text in _ONTO:
+        return owner.value("target") or owner.value("six")  # "put the vocals' reverb on the drums"
     for index in range(effect + 1, len(clause.lexemes)):
         if clause.lexemes[index].text != "from":
             continue
@@ -113,6 +136,7 @@ def _names(item: Lexeme) -> bool:
     return item.has("target") or item.has("six")
 
 
+_ONTO = {"on", "onto"}
 _CHANGING = ("remove", "off", "less", "more", "up", "down", "mute", "toomuch", "none", "half")
 _COPIED: Mapping[str, Setting] = {
     "reverb": "reverb",

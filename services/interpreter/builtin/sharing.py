@@ -20,15 +20,17 @@ def tonal(clauses: list[Clause]) -> list[Clause]:
     for index, clause in enumerate(clauses):
         names = [item for item in clause.lexemes if any(item.has(k) for k in NAMED_KINDS)]
         neighbours = clauses[max(0, index - 1) : index] + clauses[index + 1 : index + 2]
+        signed = any(number.signed for number in clause.numbers("db", ""))
         is_pair = any(
-            other.has("region", "high", "mid", "high_mid") and not other.has_named_target
+            other.has("region", "high", "mid", "high_mid")
+            and not (other.is_target_first if signed else other.has_named_target)
             for other in neighbours
         )
         if (
             is_pair
             and len(names) == 1
             and names[0].text == "bass"
-            and clause.any_of(("up", "down", "more", "less", "add"))
+            and (signed or clause.any_of(("up", "down", "more", "less", "add")))
         ):
             tone = Lexeme("bass", (("region", "low"),))
             lexemes = tuple(tone if item is names[0] else item for item in clause.lexemes)
