@@ -30,6 +30,7 @@ _READ_BY: Mapping[str, frozenset[str]] = {
 }
 """Which of them each reading uses."""
 
+HIGHEST_HZ = 20_000
 _UNITS: Mapping[str, frozenset[str]] = {
     "gain": frozenset({"db", "percent", "times", "share", "", "semitone"}),
     "reverb": frozenset({"percent", "times", "share", ""}),
@@ -59,6 +60,9 @@ def check_read(clause: Clause, kind: str) -> float:
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
     if _has_open_target(clause):
         raise UnclearError("Which of the two should I change, and from where to where?")
+    beyond = any(number.value > HIGHEST_HZ for number in clause.numbers("hz"))
+    if kind == "eq" and beyond and not clause.any_of(("up", "down", "more", "less")):
+        raise UnclearError("Is that a sample rate? I hand out the rate of the song.")
     if kind == "eq" and clause.any_of(("separate", "file")):
         raise UnclearError("Hand it out, or change its tone?")
     if kind == "pan" and _takes_a_side(clause):

@@ -72,7 +72,12 @@ def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
     stems = [target for target in named.targets if target != MASTER]
     taken = _taken_from(clause)
     if taken and len(stems) > 1:
-        return _copy(turn, _COPIED[kinds[0]], taken, [stem for stem in stems if stem != taken])
+        setting = _COPIED[kinds[0]]
+        _copy(turn, setting, taken, [stem for stem in stems if stem != taken])
+        if any(item.text == "move" for item in clause.lexemes):
+            nothing = CompressionChange("none") if setting == "compression" else _NOTHING
+            turn.add_edits([Edit(taken, setting, nothing)])
+        return True
     if not clause.has("pronoun", "same"):
         return False
     last = max((i for i, item in enumerate(clause.lexemes) if _names(item)), default=-1)
@@ -136,6 +141,7 @@ def _names(item: Lexeme) -> bool:
     return item.has("target") or item.has("six")
 
 
+_NOTHING = Adjustment(0.0, False)
 _ONTO = {"on", "onto"}
 _CHANGING = ("remove", "off", "less", "more", "up", "down", "mute", "toomuch", "none", "half")
 _COPIED: Mapping[str, Setting] = {
