@@ -234,6 +234,11 @@ def one_at_a_time() -> str:
     return "That changes the mix and takes a change back at once. Which of the two should I do?"
 
 
+def out_or_changed(targets: Iterable[str]) -> str:
+    """Asks whether stems are to be left out, or only changed."""
+    return f"Should the {' and '.join(sorted(targets))} be left out, or only changed?"
+
+
 def not_understood(words: str) -> str:
     """Asks about words that were not understood."""
     return f"I'm not sure what you mean by “{words[:80]}”. Could you say it another way?"

@@ -186,6 +186,10 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
         text = replies.held_aside(names, turn.held[0].instrument.stem)
         limitations.append(Limitation("not_done", text, turn.held[0].instrument.stem))
     limitations += [Limitation("not_done", question) for question in turn.questions]
+    gone = {edit.target for edit in turn.edits if edit.setting != "muted"} & set(turn.without)
+    if gone:
+        # "karaoke with the vocals quietly": out, or only changed?
+        return _clarified(context, "ambiguous", replies.out_or_changed(gone), confidence=0.4)
     intent = _intent(turn)
     if intent is None:
         return _clarified(context, "ambiguous", replies.ask_what(), confidence=0.3)

@@ -58,8 +58,8 @@ def check_read(clause: Clause, kind: str) -> float:
     if left_over or numbers:
         what = left_over[0].text if left_over else f"{numbers[0].value:g}"
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
-    if _has_open_target(clause):
-        raise UnclearError("Which of the two should I change, and from where to where?")
+    if any(item.has("except") for item in clause.lexemes) and _has_open_exception(clause):
+        raise UnclearError("Except what? Name the parts that should stay as they are.")
     beyond = any(number.value > HIGHEST_HZ for number in clause.numbers("hz"))
     if kind == "eq" and beyond and not clause.any_of(("up", "down", "more", "less")):
         raise UnclearError("Is that a sample rate? I hand out the rate of the song.")
@@ -128,21 +128,34 @@ def _has_open_exception(clause: Clause) -> bool:
     return False
 
 
+def check_parts(clause: Clause) -> None:
+    """Checks that several parts are named side by side.
+
+    Raises:
+        UnclearError: one is only a place: "reverb on the vocals on the drums", "up over the bass".
+    """
+    if _has_open_target(clause):
+        raise UnclearError("Which of the two should I change, and how?")
+
+
 def _has_open_target(clause: Clause) -> bool:
-    """Whether a second part is named without being joined: "reverb on the vocals on the drums"."""
     last = -1
     for index, item in enumerate(clause.lexemes):
         if not (item.has("target") or item.has("six")) or item.has("target", MASTER):
             continue
         between = clause.lexemes[last + 1 : index]
         said = [found for found in between if not found.has("filler")]
-        if last >= 0 and said and all(found.text in _PLACES for found in said):
+        joined = any(found.mark or found.has("and") or found.has("except") for found in said)
+        if last >= 0 and said and not joined and said[-1].text in _PLACES:
             return True
         last = index
     return False
 
 
-_PLACES = {"on", "from", "to", "onto", "into", "over"}
+_PLACES = {
+    "on", "from", "to", "onto", "into", "over", "over the", "under", "above", "below", "behind",
+    "beneath", "underneath", "against",
+}  # fmt: skip
 
 
 def _takes_a_side(clause: Clause) -> bool:

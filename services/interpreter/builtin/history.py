@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mixdown.mix import MASTER
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.targets import of_group
 from services.interpreter.builtin.turn import Turn
@@ -43,6 +44,10 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         assert turn.history is not None
         turn.history = History(turn.history.action, turn.history.steps + 1)
         return True
+    if (clause.has("except") or named.excluded) and clause.any_of(("undo", "reset")):
+        if not (named.excluded and named.group) or clause.any_of(EFFECT_KINDS):
+            raise UnclearError("Which parts should go back, and which should stay as they are?")
+        return _read_reset(turn, clause, named)
     if clause.has("reset") or _clears_effects(clause) or _is_back_to_original(clause, named):
         return _read_reset(turn, clause, named)
     if clause.has("undo") and clause.has("neutral") and not clause.any_of(EFFECT_KINDS):

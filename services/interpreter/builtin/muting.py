@@ -24,6 +24,8 @@ def read_mute(turn: Turn, clause: Clause, named: Named) -> None:
             turn.add_edits(Edit(target, "muted", False) for target in targets)
             turn.name(targets)
         return
+    if named.is_empty and clause.has("file"):
+        raise UnclearError("Which part should I mute?")  # "mute vocals only"
     targets = targets_of(turn, clause, named, setting="muted", sign=0)
     if MASTER in targets and any(item.text == "music" for item in clause.lexemes):
         raise UnclearError("Everything but the vocals, or the whole song?")

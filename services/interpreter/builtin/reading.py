@@ -12,7 +12,7 @@ from services.interpreter.builtin.changing import kind_of_change, says_no_loudne
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.effects import UnclearError
-from services.interpreter.builtin.evidence import check_read, check_taken
+from services.interpreter.builtin.evidence import check_parts, check_read, check_taken
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
 from services.interpreter.builtin.named import Named, named_in
@@ -37,6 +37,9 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
     if _is_left_alone(clause, named):
         turn.leaves = True
+        taken = (*turn.without, *turn.stems)
+        if taken and (clause.has("small") or any(i.stem in taken for i in named.instruments)):
+            turn.doubts.append(clause.text)  # "karaoke, but keep the backing vocals"
         if not clause.has("leave"):
             turn.name(named.targets)  # "don't mute the drums, just turn them down"
         turn.named += [target for target in named.targets if target not in turn.named]
@@ -113,6 +116,8 @@ def _read_effect(
     if kind == "pan" and clause.lexemes[0].text == "my" and named.is_empty:
         raise UnclearError("Which part should go to that side?")  # "… with my right ear"
     turn.doubt(check_read(clause, kind))
+    if len(named.targets) > 1:
+        check_parts(clause)
     _check_loudness_word(clause, kind)
     setting, sign = _setting_and_sign(clause, kind)
     targets = targets_of(turn, clause, named, setting=setting, sign=sign)

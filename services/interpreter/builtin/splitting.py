@@ -144,6 +144,9 @@ def _joins_numbers(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
 def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
     """Whether "but" means "except": "everything but the drums"."""
     before = [item for item in current if not is_filler(item)]
+    if before and before[-1].text.endswith((" all", " everything")):
+        rest = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)
+        return rest is not None and any(rest.has(kind) for kind in NAMED_KINDS)  # "undo all but …"
     if not (before and (before[-1].has("group") or before[-1].has("target", "mix"))):
         return False
     following = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)
