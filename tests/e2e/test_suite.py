@@ -21,10 +21,13 @@ from benchmarks.demo.suite import running_suite
 from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from mixdown.mix import Mix, Output
+from mixdown.mix import Mix, Output, TargetSettings
 from mixdown.mix.protobuf import mix_from_message
+from mixdown.mix.v1 import intent_pb2
 
 pytestmark = pytest.mark.timeout(600)
+
+OUT_OF_SCOPE = intent_pb2.Clarification.REASON_OUT_OF_SCOPE
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,29 @@ async def test_a_conversation_with_a_real_song_does_what_is_said(client, song, t
         (number, file.name): file for number, turn in enumerate(turns) for file in turn.artifacts
     }
     assert files[5, "mix"].blob.sha256 == files[1, "mix"].blob.sha256
+
+
+async def test_a_conversation_strays_and_comes_back(client, song, tmp_path):
+    session = await client.create_session(await client.upload(song.path))
+
+    async def ask(prompt: str) -> mixdown.Turn:
+        return await session.ask(prompt, folder=tmp_path)
+
+    guidance = await ask("Can I get a trumpet solo?")
+    assert guidance.interpreted.intent.HasField("clarification")
+    assert "other" in guidance.reply
+    stem = await ask("Ok give me the other stem")
+    assert [file.name for file in stem.files] == ["other"]
+    astray = await ask("What time is it?")
+    assert astray.interpreted.intent.clarification.reason == OUT_OF_SCOPE
+    assert not astray.files
+    await ask("Ok, let's go back to editing. Please pitch the vocal up by 4 semitones")
+    assert await session.mix() == Mix().change("vocals", pitch_semitones=4.0)
+    last = await ask("Make vocals even louder and reduce reverb on drums")
+    mix = await session.mix()
+    assert mix["vocals"] == TargetSettings(gain_db=3.0, pitch_semitones=4.0)
+    assert mix["drums"].is_neutral  # there was no reverb to reduce
+    assert [file.name for file in last.files] == ["mix"]
 
 
 async def test_the_stems_are_as_good_as_those_of_the_stock_model(address, song, tmp_path):
