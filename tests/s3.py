@@ -134,13 +134,14 @@ def _find_program() -> str:
 
 
 def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
-    # SeaweedFS adds 10000 to a port for its gRPC, so the ports must leave room for that.
+    # SeaweedFS adds 10000 to a port for its gRPC. Both lie below the ports that outgoing
+    # connections take (from 32768), and apart from those of `services.local.ports`.
     ports: dict[str, int] = {}
     with_sockets: list[socket.socket] = []
-    candidate = 20_000 + random.randrange(20_000)
+    candidate = 10_000 + random.randrange(4_900)
     for name in names:
         while True:
-            candidate = 20_000 + (candidate - 20_000 + 7) % 20_000
+            candidate = 10_000 + (candidate - 10_000 + 7) % 4_900
             pair = [socket.socket(), socket.socket()]
             with_sockets += pair
             try:

@@ -6,11 +6,11 @@ import os
 import shutil
 import socket
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
+from services.local.ports import free_port
 
 SERVICES = ("session", "interpreter", "separator", "remixer", "gateway")
 """The services, in the order of their start."""
@@ -157,9 +157,9 @@ def plan_suite(data_folder: Path, edge: Edge) -> Suite:
         data_folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SuiteError(f"cannot make the folder {data_folder}: {error.strerror}") from error
-    with ExitStack() as held:  # all at once, so that no two are the same
-        public = _take(held, edge.host, edge.port)
-        admin, internal, *ports = (_take(held, HOST, 0) for _ in range(len(SERVICES) + 2))
+    public = edge.port or free_port(edge.host)
+    _check_free(edge.host, public)
+    admin, internal, *ports = (free_port(HOST) for _ in range(len(SERVICES) + 2))
     return Suite(
         data_folder=data_folder.resolve(),
         edge=replace(edge, port=public),
@@ -169,18 +169,16 @@ def plan_suite(data_folder: Path, edge: Edge) -> Suite:
     )
 
 
-def _take(held: ExitStack, host: str, port: int) -> int:
-    taken = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-    except OSError as error:
-        raise SuiteError(
-            f"cannot listen on {host}:{port}: {error.strerror}. Is Mixdown running already? "
-            "Another port: --port"
-        ) from error
-    number: int = taken.getsockname()[1]
-    return number
+def _check_free(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SuiteError(
+                f"cannot listen on {host}:{port}: {error.strerror}. Is Mixdown running already? "
+                "Another port: --port"
+            ) from error
 
 
 def _defaults(**values: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from typing import Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.local.ports import free_port
 from services.session.database import create_database_engine
 from services.session.schema import migrate
 from tests.separator_models import tiny_htdemucs, write_bag
@@ -41,7 +41,7 @@ class Cluster:
         self.database_url = database_url
         self.blob_store = blob_store
         self._folder = folder
-        self._ports = {name: _free_port() for name in SERVICES}
+        self._ports = {name: free_port() for name in SERVICES}
         addresses = {
             f"MIXDOWN_{name.upper()}_ADDRESS": self.address(name)
             for name in SERVICES
@@ -131,10 +131,3 @@ class Cluster:
     def log(self, name: str) -> str:
         """Returns the end of what a service has logged."""
         return (self._folder / f"{name}.log").read_text(errors="replace")[-3000:]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

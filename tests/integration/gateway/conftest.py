@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,15 +23,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mixdown.client import Client
 from mixdown.gateway.v1 import gateway_pb2_grpc
 from mixdown.link import Link
+from services.local.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 RATE_HZ = 44_100
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @dataclass

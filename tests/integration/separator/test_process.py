@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +15,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mixdown.separator.v1 import separator_pb2 as pb
 from mixdown.separator.v1 import separator_pb2_grpc
+from services.local.ports import free_port
 from services.runtime.blobs import open_blob_store
 from tests.separator_models import music, tiny_htdemucs, write_bag, write_wav
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
