@@ -23,6 +23,7 @@ from services.runtime.settings import S3Settings
 
 ACCESS_KEY, SECRET_KEY = "mixdown-test", "mixdown-test-secret"
 BUCKET = "mixdown-test"
+_GRPC_OFFSET = 10_000
 _START_SECONDS = 60
 
 
@@ -112,6 +113,11 @@ class S3Server:
             self._process.kill()  # ends at once, and keeps what it has told to be stored
             self._process.wait()
             self._process = None
+            # Whatever its folder, it also listens on sockets there, named for its ports.
+            for port in self._ports.values():
+                for named in (port, port + _GRPC_OFFSET):
+                    for left in Path("/tmp").glob(f"seaweedfs-*-{named}.sock"):
+                        left.unlink(missing_ok=True)
 
     def _is_ready(self) -> bool:
         # The filer takes what S3 would: a bucket is one of its folders.
@@ -134,7 +140,7 @@ def _find_program() -> str:
 
 
 def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
-    # SeaweedFS adds 10000 to a port for its gRPC. Both lie below the ports that outgoing
+    # SeaweedFS adds 10 000 to a port for its gRPC. Both lie below the ports that outgoing
     # connections take (from 32768), and apart from those of `services.local.ports`.
     ports: dict[str, int] = {}
     with_sockets: list[socket.socket] = []
@@ -146,7 +152,7 @@ def _free_ports(names: tuple[str, ...]) -> dict[str, int]:
             with_sockets += pair
             try:
                 pair[0].bind(("127.0.0.1", candidate))
-                pair[1].bind(("127.0.0.1", candidate + 10_000))
+                pair[1].bind(("127.0.0.1", candidate + _GRPC_OFFSET))
             except OSError:
                 continue
             ports[name] = candidate
