@@ -1,6 +1,6 @@
 """Mixdown for callers: the contracts, the mix, the client and the `mixdown` command."""
 
-from mixdown.client import Client, Session, connect
+from mixdown.client import Client, connect
 from mixdown.errors import (
     DamagedFileError,
     MixdownError,
@@ -9,6 +9,7 @@ from mixdown.errors import (
     TurnFailedError,
 )
 from mixdown.files import File
+from mixdown.talking import Session
 from mixdown.turns import Turn
 
 __all__ = [

@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.client import Client, Session, connect
+from mixdown.client import Client, connect
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.errors import MixdownError, NotReachableError
+from mixdown.talking import Session
 from mixdown.terminal import Bar, TurnView
 from mixdown.turns import Turn
 

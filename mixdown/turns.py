@@ -25,6 +25,9 @@ from mixdown.retrying import Patience
 
 _ENDS = {"completed", "failed", "cancelled"}
 
+_INTERPRETED = 2
+"""The sequence number of `interpreted`: only `accepted` comes before it."""
+
 TurnEvents = AsyncIterable[conversation_pb2.TurnEvent]
 
 
@@ -59,15 +62,16 @@ async def follow(
     Args:
         link: The gateway.
         position: Which turn, where we are in it, what is wanted. It moves as events come.
-        begin: Where the turn is not known yet, makes the call that begins it; made again it must
-            mean the same turn.
+        begin: Where the turn is not known yet, makes the call that begins it; made again, as
+            after an early cut, it must mean the same turn.
 
     Raises:
         MixdownError: the call cannot be made, or broke too often.
     """
     patience = Patience(link.address)
     while True:
-        if begin is not None and not position.turn_id:
+        # Until it is stored what is to be done, only the call that began the turn can say it.
+        if begin is not None and position.after_sequence < _INTERPRETED:
             call: Any = begin()
         else:
             call = link.stub.WatchTurn(position, metadata=link.metadata)

@@ -11,11 +11,11 @@ from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
-from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.mix.protobuf import mix_to_message
-from mixdown.mix.v1 import intent_pb2, mix_pb2
+from mixdown.mix.v1 import mix_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway import request_rules as rules
+from services.gateway import wordless
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
 from services.gateway.capabilities import Capabilities
 from services.gateway.files import check_offset, read_blob
@@ -240,7 +240,28 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         stream = self._turns.begin(
             begin,
             _wish(request.delivery),
-            given=_without_words(mix_to_message(mix), outputs),
+            given=wordless.remix(mix_to_message(mix), outputs),
+            detached=request.detached,
+        )
+        async for event in _read(stream, context):
+            yield event
+
+    async def Separate(  # noqa: N802
+        self, request: gateway_pb2.SeparateRequest, context: _Context
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Hands out stems given as data."""
+        user = self._user(context)
+        request_id = rules.check_request_id(request.request_id)
+        form = rules.check_format(request.format)
+        session = await self._get_session(user, request.session_id)
+        outputs = rules.check_separation(request.stems, request.without, session.stems)
+        begin = session_pb2.BeginTurnRequest(
+            user_id=user, session_id=request.session_id, request_id=request_id, format=form
+        )
+        stream = self._turns.begin(
+            begin,
+            _wish(request.delivery),
+            given=wordless.separation(request.stems, request.without, outputs),
             detached=request.detached,
         )
         async for event in _read(stream, context):
@@ -363,17 +384,3 @@ async def _read(stream: TurnStream, context: _Context) -> AsyncIterator[conversa
     context.add_done_callback(cast("Any", lambda _: stream.leave()))
     async for event in stream:
         yield event
-
-
-def _without_words(
-    mix: mix_pb2.Mix, outputs: list[mix_pb2.Output]
-) -> interpreter_pb2.Interpretation:
-    """Returns what a mix given as data means: a remix, of which nothing had to be understood."""
-    stems = [output.stems[0] for output in outputs if output.kind == mix_pb2.Output.KIND_STEM]
-    return interpreter_pb2.Interpretation(
-        intent=intent_pb2.Intent(remix=intent_pb2.Remix(outputs=stems)),
-        mix=mix,
-        outputs=outputs,
-        targets=sorted(mix.targets),
-        confidence=1.0,
-    )

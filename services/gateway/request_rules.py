@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 
 from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import Mix, MixError
@@ -132,3 +133,15 @@ def check_outputs(outputs: list[mix_pb2.Output], stems: list[str]) -> list[mix_p
             raise UnknownStemError(f"The output {name!r} is asked for twice.")
         names.add(name)
     return outputs or [mix_pb2.Output(kind=mix_pb2.Output.KIND_MIX)]
+
+
+def check_separation(
+    stems: Sequence[str], without: Sequence[str], known: Sequence[str]
+) -> list[mix_pb2.Output]:
+    """Returns the files of a separation given as data. Raises UnknownStemError."""
+    outputs = [mix_pb2.Output(kind=mix_pb2.Output.KIND_STEM, stems=[stem]) for stem in stems]
+    if without:
+        outputs.append(mix_pb2.Output(kind=mix_pb2.Output.KIND_WITHOUT, stems=without))
+    if not outputs:
+        raise UnknownStemError(f"Say which stems: there are {', '.join(known)}.")
+    return check_outputs(outputs, list(known))

@@ -23,9 +23,9 @@ from services.gateway.backends import (
     reason_of,
     retry_delay_seconds,
 )
-from services.gateway.errors import RequestIdConflictError
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.playback import Playback
+from services.gateway.wordless import check_same
 from services.runtime.interceptors import ServiceUnavailableError
 
 _log = structlog.get_logger("mixdown.gateway.turn")
@@ -52,20 +52,6 @@ class _TurnFailedError(Exception):
     def __init__(self, error: conversation_pb2.Error) -> None:
         super().__init__(error.message)
         self.error = error
-
-
-def check_same_render(
-    stored: conversation_pb2.Interpreted, given: interpreter_pb2.Interpretation | None
-) -> None:
-    """Checks that a render said again is the render that is stored.
-
-    Raises:
-        RequestIdConflictError: it is another one.
-    """
-    if given is None:
-        return
-    if stored.mix != given.mix or list(stored.outputs) != list(given.outputs):
-        raise RequestIdConflictError("The request_id stands for another render already.")
 
 
 class TurnWork:
@@ -107,7 +93,7 @@ class TurnWork:
         Raises:
             LeaseLostError: the turn is no longer ours.
             ServiceUnavailableError: a service could not be reached; the turn rests and can go on.
-            RequestIdConflictError: the turn renders another mix than the one given.
+            RequestIdConflictError: the turn is about something else than what is given.
         """
         async with self._leased.held():
             for event in self._work.events:
@@ -127,17 +113,17 @@ class TurnWork:
     async def _interpret(self) -> conversation_pb2.Interpreted:
         known = self._playback.log.interpreted
         if known is not None:
-            check_same_render(known, self._given)
+            check_same(known, self._given)
             return known
         interpretation = self._given
         if interpretation is None:
             if not self._work.turn.prompt:
-                # Whoever began it was cut off before the mix was stored, and only it had the mix.
+                # Whoever began it was cut off before it was stored what to do, which only it knew.
                 raise _TurnFailedError(
                     conversation_pb2.Error(
                         code=grpc.StatusCode.ABORTED.value[0],
                         reason="RENDER_INTERRUPTED",
-                        message="The render was interrupted before it began. Please try again.",
+                        message="The turn was interrupted before it began. Please try again.",
                     )
                 )
             interpretation = await self._ask_interpreter()

@@ -19,7 +19,8 @@ from services.gateway.lease import LeasedTurn, duration
 from services.gateway.listener import Listener, Wish
 from services.gateway.playback import Playback
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn_work import TurnWork, check_same_render
+from services.gateway.turn_work import TurnWork
+from services.gateway.wordless import check_same
 from services.runtime import context as request_context
 from services.runtime import logs
 from services.runtime.blobs import BlobStore
@@ -98,7 +99,7 @@ class Turns:
             if not begun.HasField("lease"):  # with a lease, the work on it checks and gives it back
                 for event in begun.events:
                     if event.HasField("interpreted"):
-                        check_same_render(event.interpreted, given)
+                        check_same(event.interpreted, given)
             listener.turn_id = begun.turn.turn_id
             await self._follow(request.user_id, listener, begun, given, detached=detached)
 

@@ -155,6 +155,45 @@ async def test_a_separation_is_handed_out_as_it_is_whatever_the_mix(caller: Call
     assert (await session.mix())["vocals"].gain_db == 12.0
 
 
+async def test_stems_given_as_data_are_those_that_words_get(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    mix = Mix().change("vocals", gain_db=-6.0)
+    await session.render(mix)
+    turn = await session.separate(
+        ["vocals", "bass"], without=["vocals", "bass"], folder=tmp_path / "data"
+    )
+    assert [file.name for file in turn.files] == ["vocals", "bass", "without-vocals-bass"]
+    assert turn.interpreted.intent.separation.stems == ["vocals", "bass"]
+    assert turn.interpreted.engine == "none"
+    assert await session.mix() == mix
+    said = await session.ask("give me the vocals and the bass", folder=tmp_path / "words")
+    by_name = {file.name: file.path.read_bytes() for file in turn.files}
+    for file in said.files:
+        assert by_name[file.name] == file.path.read_bytes()
+    total = sum(decode(data) for data in by_name.values())
+    assert np.abs(total - decode(song.read_bytes())).max() < 5 * 2**-15  # dither, three times
+
+
+async def test_the_same_separation_said_again_is_the_same_turn_and_another_is_refused(
+    caller: Caller, song
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    request = gateway_pb2.SeparateRequest(
+        session_id=session.session_id, stems=["drums"], request_id="one"
+    )
+    first = await collect(caller.stub.Separate(request, metadata=caller.metadata))
+    await session.render(Mix().change("vocals", gain_db=1.0))  # another mix since
+    again = await collect(caller.stub.Separate(request, metadata=caller.metadata))
+    assert {event.turn_id for event in first + again} == {first[0].turn_id}
+    for fields in ({"stems": ["bass"]}, {"stems": ["drums"], "without": ["drums"]}):
+        other = gateway_pb2.SeparateRequest(
+            session_id=session.session_id, request_id="one", **fields
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await collect(caller.stub.Separate(other, metadata=caller.metadata))
+        assert caught.value.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
 async def test_the_same_request_id_is_the_same_turn(caller: Caller, song):
     session = await caller.client.create_session(await caller.client.upload(song))
     request = gateway_pb2.ConverseRequest(

@@ -122,6 +122,37 @@ async def test_a_mix_that_breaks_the_rules_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ({}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        ({"stems": ["trumpet"]}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        ({"without": ["trumpet"]}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        ({"stems": ["mix"]}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        ({"stems": ["bass", "bass"]}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        ({"without": ["bass", "bass"]}, Code.INVALID_ARGUMENT, "UNKNOWN_STEM"),
+        (
+            {"stems": ["bass"], "format": audio_pb2.OutputFormat(encoding=99)},
+            Code.INVALID_ARGUMENT,
+            "UNSUPPORTED_FORMAT",
+        ),
+        (
+            {"stems": ["bass"], "request_id": "x" * 65},
+            Code.INVALID_ARGUMENT,
+            "INVALID_REQUEST_ID",
+        ),
+        ({"stems": ["bass"], "session_id": "none"}, Code.NOT_FOUND, "SESSION_NOT_FOUND"),
+    ],
+    ids=str,
+)
+async def test_a_separation_that_breaks_the_rules_is_refused(
+    caller: Caller, session_id, fields, code, reason
+):
+    request = gateway_pb2.SeparateRequest(**{"session_id": session_id, **fields})
+    assert await refusal(caller.stub.Separate(request, metadata=caller.metadata)) == (code, reason)
+    assert (await caller.client.session(session_id)).resource.turn_count == 0
+
+
+@pytest.mark.parametrize(
     ("method", "request_", "reason"),
     [
         ("GetTrack", gateway_pb2.GetTrackRequest(track_id="x"), "TRACK_NOT_FOUND"),
