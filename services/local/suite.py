@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
 from services.local.ports import free_port
+from services.local.targets import write_targets
 
 SERVICES = ("session", "interpreter", "separator", "remixer", "gateway")
 """The services, in the order of their start."""
@@ -65,6 +66,7 @@ class Suite:
         data_folder: Where it keeps everything: database, files, Envoy's configuration.
         edge: How Envoy meets callers.
         ports: Ports of the services on 127.0.0.1, by name.
+        metrics_ports: Ports of their metrics on 127.0.0.1, by name.
         internal_port: Port that Envoy listens on for calls from service to service.
         admin_port: Port of Envoy's administration on 127.0.0.1.
     """
@@ -72,6 +74,7 @@ class Suite:
     data_folder: Path
     edge: Edge
     ports: dict[str, int]
+    metrics_ports: dict[str, int]
     internal_port: int
     admin_port: int
 
@@ -85,17 +88,19 @@ class Suite:
         return f"{HOST}:{self.ports[service]}"
 
     def processes(self) -> list[Process]:
-        """Returns what must run, and writes Envoy's configuration.
+        """Returns what must run; writes Envoy's configuration and the targets of Prometheus.
 
         Raises:
             SuiteError: Envoy is not installed.
         """
+        write_targets(self.data_folder, HOST, self.metrics_ports, self.admin_port)
         found = [self._service(name) for name in SERVICES]
         return [*found, self._envoy()]
 
     def _service(self, name: str) -> Process:
         environment = {
             "MIXDOWN_LISTEN": self.address_of(name),
+            "MIXDOWN_METRICS_LISTEN": f"{HOST}:{self.metrics_ports[name]}",
             "MIXDOWN_BLOB_STORE": str(self.data_folder / "blobs"),
             # What the user of this machine has set comes first.
             **_defaults(
@@ -159,11 +164,12 @@ def plan_suite(data_folder: Path, edge: Edge) -> Suite:
         raise SuiteError(f"cannot make the folder {data_folder}: {error.strerror}") from error
     public = edge.port or free_port(edge.host)
     _check_free(edge.host, public)
-    admin, internal, *ports = (free_port(HOST) for _ in range(len(SERVICES) + 2))
+    admin, internal = free_port(HOST), free_port(HOST)
     return Suite(
         data_folder=data_folder.resolve(),
         edge=replace(edge, port=public),
-        ports=dict(zip(SERVICES, ports, strict=True)),
+        ports={name: free_port(HOST) for name in SERVICES},
+        metrics_ports={name: free_port(HOST) for name in SERVICES},
         internal_port=internal,
         admin_port=admin,
     )

@@ -1,12 +1,13 @@
 """What happens around every call that a server answers.
 
 Ids are bound to the logs, the deadline is remembered for outgoing calls, errors become rich
-statuses, and one line is logged when the call ends.
+statuses, and when the call ends it is counted and one line is logged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -19,6 +20,7 @@ from grpc_status import rpc_status
 
 from services.runtime import context as request_context
 from services.runtime.errors import InternalError, MixdownError, status_of
+from services.runtime.rpc_metrics import MethodMetrics, metrics_of
 
 _log = structlog.get_logger("mixdown.rpc")
 
@@ -42,6 +44,8 @@ class RequestInterceptor(aio.ServerInterceptor):  # type: ignore[misc, unused-ig
         method = handler_call_details.method
         make, inner = _FACTORIES[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, inner)
+        if handler.request_streaming and not method.startswith(_QUIET_METHODS):
+            behaviour = _count_requests(behaviour, metrics_of(method))
         wrapped = (
             _wrap_stream(behaviour, method)
             if handler.response_streaming
@@ -60,6 +64,29 @@ _FACTORIES: dict[tuple[bool, bool], tuple[Callable[..., grpc.RpcMethodHandler[An
     (True, False): (grpc.stream_unary_rpc_method_handler, "stream_unary"),
     (True, True): (grpc.stream_stream_rpc_method_handler, "stream_stream"),
 }
+
+
+def _count_requests(behaviour: Callable[..., Any], metrics: MethodMetrics) -> Callable[..., Any]:
+    def handle(requests: AsyncIterator[Any], context: aio.ServicerContext[Any, Any]) -> Any:
+        return behaviour(_Counted(requests, metrics), context)
+
+    return handle
+
+
+class _Counted:
+    """A stream of requests, counted as they are read."""
+
+    def __init__(self, requests: AsyncIterator[Any], metrics: MethodMetrics) -> None:
+        self._requests = aiter(requests)
+        self._metrics = metrics
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        request = await anext(self._requests)
+        self._metrics.received.inc()
+        return request
 
 
 def _wrap_unary(behaviour: Callable[..., Awaitable[Any]], method: str) -> Callable[..., Any]:
@@ -85,6 +112,7 @@ def _wrap_stream(behaviour: Callable[..., AsyncIterator[Any]], method: str) -> C
         context.add_done_callback(cast("Any", lambda _: _closings.start(responses)))
         try:
             async for response in responses:
+                call.count_sent()
                 yield response
         except BaseException as error:  # noqa: BLE001 - the one place where every error is told
             # A generator that is left for good cleans up now, not when it is collected.
@@ -129,6 +157,8 @@ class _Call:
         self._method = method
         self._context = context
         self._began = time.monotonic()
+        self._metrics = None if method.startswith(_QUIET_METHODS) else metrics_of(method)
+        self._has_ended = False
         self._request_id = metadata.get(request_context.REQUEST_ID_KEY) or uuid.uuid4().hex
         metadata[request_context.REQUEST_ID_KEY] = self._request_id
         request_context.forwarded_metadata.set(
@@ -144,36 +174,52 @@ class _Call:
                 if f"x-mixdown-{name.replace('_', '-')}" in metadata
             },
         )
+        if self._metrics is not None:
+            self._metrics.begin()
+        # A stream whose caller left while a message was being sent ends without a word of ours.
+        known = contextvars.copy_context()
+        context.add_done_callback(cast("Any", lambda _: known.run(self._end, self._interrupted())))
+
+    def _interrupted(self) -> str:
+        """Returns the code of a call that ended before it was answered."""
+        remaining = self._context.time_remaining()
+        return "CANCELLED" if remaining is None or remaining > 0 else "DEADLINE_EXCEEDED"
+
+    def count_sent(self) -> None:
+        """Counts a message of the answer."""
+        if self._metrics is not None:
+            self._metrics.sent.inc()
 
     def succeed(self) -> None:
         """Logs the end of a call that was answered."""
-        self._report("OK")
+        self._end("OK")
 
     async def fail(self, error: BaseException) -> NoReturn:
         """Tells the caller what went wrong, and logs it."""
         if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
             # Swallowing a cancellation would leave the call open (grpc/grpc#43360).
-            self._report("CANCELLED")
+            self._end(self._interrupted())
             raise error
         if isinstance(error, aio.AbortError):
-            self._report(str(self._context.code()))
+            code = self._context.code()
+            self._end(code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN")
             raise error
         if isinstance(error, MixdownError):
-            self._report(error.code.name, reason=error.reason, error=error.message)
+            self._end(error.code.name, reason=error.reason, error=error.message)
             await self._context.abort_with_status(status_of(error))
         if isinstance(error, aio.AioRpcError):
             await self._pass_on(error)
         if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
             raise error
         _log.error("defect", method=self._method, exc_info=error)
-        self._report("INTERNAL", reason="INTERNAL")
+        self._end("INTERNAL", reason="INTERNAL")
         defect = InternalError(f"Something went wrong on our side (request {self._request_id}).")
         await self._context.abort_with_status(status_of(defect))
         raise AssertionError("abort_with_status always raises")
 
     async def _pass_on(self, error: aio.AioRpcError) -> None:
         """Answers what the called service answered, reason and details included."""
-        self._report(error.code().name, error=error.details() or "")
+        self._end(error.code().name, error=error.details() or "")
         status = rpc_status.from_call(cast("grpc.Call", error))
         if status is not None:
             await self._context.abort_with_status(rpc_status.to_status(status))
@@ -181,11 +227,13 @@ class _Call:
             await self._context.abort_with_status(status_of(ServiceUnavailableError()))
         await self._context.abort(error.code(), error.details() or "")
 
-    def _report(self, code: str, **details: str) -> None:
-        if self._method.startswith(_QUIET_METHODS):
+    def _end(self, code: str, **details: str) -> None:
+        if self._has_ended or self._metrics is None:
             return
-        seconds = round(time.monotonic() - self._began, 4)
-        _log.info("rpc", method=self._method, code=code, seconds=seconds, **details)
+        self._has_ended = True
+        seconds = time.monotonic() - self._began
+        self._metrics.end(seconds, code)
+        _log.info("rpc", method=self._method, code=code, seconds=round(seconds, 4), **details)
 
 
 class ServiceUnavailableError(MixdownError):

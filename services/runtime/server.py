@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.channels import OPTIONS
 from services.runtime.interceptors import RequestInterceptor
+from services.runtime.metrics import MetricsEndpoint, tell_build
 from services.runtime.settings import Settings
 
 _log = structlog.get_logger("mixdown.server")
@@ -27,7 +28,8 @@ class Server:
         register: Adds the servicers to the server.
         on_drain: Called when the draining begins, to end calls that would go on for long.
 
-    After `start`, `port` tells the port; `run` serves until SIGTERM or SIGINT.
+    After `start`, `port` tells the port, and `metrics_port` that of the metrics, 0 where none are
+    served; `run` serves until SIGTERM or SIGINT.
     """
 
     def __init__(
@@ -56,13 +58,28 @@ class Server:
             self._server,
         )
         self.port = self._server.add_insecure_port(settings.listen)
+        self.metrics_port = 0
+        self._metrics: MetricsEndpoint | None = None
 
     async def start(self) -> None:
-        """Begins to serve, and says so to the health checks."""
+        """Begins to serve, and says so to the health checks.
+
+        Raises:
+            OSError: the address of the metrics is taken.
+        """
+        tell_build(self._services[0].split(".")[1])  # "mixdown.gateway.v1.GatewayService"
+        if self._settings.metrics_listen:
+            self._metrics = MetricsEndpoint(self._settings.metrics_listen)
+            self.metrics_port = self._metrics.port
         await self._server.start()
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        _log.info("listening", address=self._settings.listen, port=self.port)
+        _log.info(
+            "listening",
+            address=self._settings.listen,
+            port=self.port,
+            metrics_port=self.metrics_port or None,
+        )
 
     async def stop(self) -> None:
         """Says NOT_SERVING, takes no new call, lets the others end within `drain_seconds`."""
@@ -70,6 +87,8 @@ class Server:
         if self._on_drain is not None:
             self._on_drain()
         await self._server.stop(self._settings.drain_seconds)
+        if self._metrics is not None:  # last: how the drain went is to be seen
+            await asyncio.to_thread(self._metrics.close)
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT, then drains."""

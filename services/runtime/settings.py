@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = Field(
         default="json", description="One JSON object a line, or text for people."
     )
+    metrics_listen: str = Field(
+        default="",
+        description="Address, host:port, that serves metrics for Prometheus over HTTP at "
+        "`/metrics`, to whoever asks. Port 0 takes a free one. Empty, the default, serves none.",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -1,0 +1,106 @@
+"""What a process counts and measures, and where Prometheus fetches it.
+
+A service declares its metrics once, in its `metrics.py`, and counts where things happen:
+
+    TURNS = counter("mixdown_gateway_turns_total", "Turns that ended, by outcome.", ("outcome",))
+    TURNS.labels("completed").inc()
+
+Names follow Prometheus: `mixdown_<service>_<what>_<unit>`, counters end in `_total`. Labels take
+few values that the code knows: never a user, a session, a track, or words that somebody said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    start_http_server,
+)
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+REGISTRY = CollectorRegistry()
+"""All metrics of this process."""
+
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+SECONDS_BUCKETS = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+"""From a look into a table to an hour of music."""
+
+_PREFIX = "mixdown_"
+
+
+def counter(name: str, description: str, labels: Sequence[str] = ()) -> Counter:
+    """Declares a count that only grows; its name ends in `_total`."""
+    _check(name)
+    assert name.endswith("_total"), name
+    return Counter(name, description, labels, registry=REGISTRY)
+
+
+def gauge(name: str, description: str, labels: Sequence[str] = ()) -> Gauge:
+    """Declares a value that goes up and down."""
+    _check(name)
+    return Gauge(name, description, labels, registry=REGISTRY)
+
+
+def histogram(
+    name: str,
+    description: str,
+    labels: Sequence[str] = (),
+    buckets: Sequence[float] = SECONDS_BUCKETS,
+) -> Histogram:
+    """Declares a distribution; seconds by default, in buckets from 5 ms to 10 min."""
+    _check(name)
+    return Histogram(name, description, labels, registry=REGISTRY, buckets=buckets)
+
+
+def _check(name: str) -> None:
+    assert name.startswith(_PREFIX), name
+
+
+_BUILD = gauge(
+    "mixdown_build_info", "1, with what runs in this process as labels.", ("service", "version")
+)
+
+
+def tell_build(service: str) -> None:
+    """Says which service runs in this process, and its version."""
+    _BUILD.labels(service, version("mixdown")).set(1)
+
+
+class MetricsEndpoint:
+    """Serves `/metrics` over HTTP, in threads of its own: a busy event loop is seen too.
+
+    Args:
+        listen: host:port; port 0 takes a free one.
+
+    Raises:
+        OSError: the address is taken.
+
+    Attributes:
+        port: The port that is listened on.
+    """
+
+    def __init__(self, listen: str) -> None:
+        host, _, port = listen.rpartition(":")
+        self._server, self._thread = start_http_server(
+            int(port), host.strip("[]"), registry=REGISTRY
+        )
+        self.port = int(self._server.server_port)
+
+    def close(self) -> None:
+        """Ends serving."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
