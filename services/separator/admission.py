@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from services.separator import metrics
 from services.separator.errors import QueueFullError
 
 
@@ -12,6 +13,7 @@ class Admission:
     """Lets `running` tracks in at a time and `waiting` more wait, first come, first served."""
 
     def __init__(self, running: int, waiting: int) -> None:
+        self._places = running
         self._free = running
         self._limit = waiting
         self._line: list[Place] = []
@@ -20,6 +22,11 @@ class Admission:
     def waiting(self) -> int:
         """Tracks that wait."""
         return len(self._line)
+
+    @property
+    def running(self) -> int:
+        """Tracks that were let in."""
+        return self._places - self._free
 
     def ask(self, on_position: Callable[[int], None], retry_after_seconds: float) -> Place:
         """Returns a place, or a place in the line.
@@ -37,6 +44,7 @@ class Admission:
             place.let_in()
             return place
         if len(self._line) >= self._limit:
+            metrics.REFUSED.inc()
             raise QueueFullError(
                 "Too many tracks wait to be separated. Please try again later.",
                 metadata={"waiting": str(len(self._line))},

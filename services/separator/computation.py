@@ -19,6 +19,7 @@ from pathlib import Path
 import structlog
 
 from services.runtime.blobs import BlobStore
+from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.collector import Collector
 from services.separator.engines import Engine
@@ -167,8 +168,11 @@ class Computation:
             self._spool = None
 
     def _end(self) -> None:
+        outcome = "cancelled"
         if not self._task.cancelled():
-            self._task.exception()  # `check` tells it; without readers nobody needs to know
+            # `check` tells it; without readers nobody needs to know
+            outcome = "failed" if self._task.exception() else "completed"
+        metrics.SEPARATIONS.labels(self.recipe.model, outcome).inc()
         self._place.leave()
         self._close_spool()
         self._tell()
@@ -182,8 +186,10 @@ class Computation:
         self._tell()
 
     async def _run(self) -> None:
+        asked = time.monotonic()
         await self._place.wait()
         self._began = time.monotonic()
+        metrics.QUEUE_SECONDS.observe(self._began - asked)
         self.position = None
         levels = await self._measure()
         self.frames = levels.frames
@@ -294,6 +300,9 @@ class Computation:
         assert self.frames is not None
         seconds = self.seconds
         audio_seconds = self.frames / self.engine.model.sample_rate_hz
+        metrics.count_separation(
+            self.recipe.model, audio_seconds, seconds, self._first_audio_seconds
+        )
         _log.info(
             "separated",
             model=self.recipe.model,
@@ -328,8 +337,11 @@ class Computations:
             computation = Computation(
                 recipe, engine, members, self._rooms, self._shortest_eta_seconds()
             )
+            metrics.REQUESTS.labels("computed").inc()
             self._under_way[key] = computation
             computation.on_end(lambda: self._forget(key, computation))
+        else:
+            metrics.REQUESTS.labels("shared").inc()
         computation.join()
         return computation
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.separator import metrics
 from services.separator.backends.backend import Backend
 from services.separator.backends.choice import BackendChoice
 from services.separator.models import SeparationModel, describe_model
@@ -100,6 +101,7 @@ class Engines:
         network, source = self._weights.load(name)
         model = describe_model(name, network)
         backend = self._choice.choose(model)
+        metrics.LOAD_SECONDS.labels(name).observe(time.monotonic() - began)
         _log.info(
             "model loaded",
             model=name,

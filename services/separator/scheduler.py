@@ -23,6 +23,7 @@ import numpy as np
 import structlog
 
 from services.runtime.audio.reader import Samples
+from services.separator import metrics
 from services.separator.backends.backend import Backend, DeviceMemoryError, StemBatch
 from services.separator.errors import OutOfDeviceMemoryError
 from services.separator.overlap_add import StemSamples
@@ -168,12 +169,15 @@ class Scheduler:
         if isinstance(error, DeviceMemoryError):
             await self._shrink(batch, error)
         else:
+            seconds = time.monotonic() - began
             self.statistics.batches += 1
             self.statistics.segments += len(batch)
-            self.statistics.busy_seconds += time.monotonic() - began
+            self.statistics.busy_seconds += seconds
+            metrics.count_batch(backend.name, len(batch), backend.max_batch, seconds)
             _hand_out(batch, error, None if error else running.result())
 
     async def _shrink(self, batch: list[_Work], error: DeviceMemoryError) -> None:
+        metrics.MEMORY_EXHAUSTED.inc()
         if len(batch) == 1:
             _log.error("a segment does not fit into the device's memory", error=str(error))
             _hand_out(

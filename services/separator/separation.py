@@ -11,6 +11,7 @@ import structlog
 
 from services.runtime.blobs import BlobStore
 from services.runtime.errors import BlobNotFoundError
+from services.separator import metrics
 from services.separator.computation import Computation, Computations
 from services.separator.engines import Engine, Engines
 from services.separator.errors import (
@@ -100,6 +101,7 @@ class Separator:
             stored = await in_thread(self._stems.find, recipe, request.stems)
             missing = [stem for stem in request.stems if stem not in stored]
             if not missing:
+                metrics.REQUESTS.labels("store").inc()
                 _log.info("served from the store", model=name, stems=list(request.stems))
                 answer = self._send(request, engine, stored, None)
             else:

@@ -12,6 +12,7 @@ import torch
 from mixdown.separator.v1 import separator_pb2_grpc
 from services.runtime.blobs import open_blob_store
 from services.runtime.server import Server
+from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.api import SERVICE, SeparatorApi
 from services.separator.backends.choice import BackendChoice
@@ -71,11 +72,13 @@ class SeparatorService:
         # A GPU should have its next batch before it has told of the last one.
         on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
         self.scheduler = Scheduler(depth=2 if on_gpu else 1)
+        admission = Admission(settings.running_tracks, settings.queue_limit)
+        metrics.observe(admission, self.scheduler)
         rooms = Rooms(
             blobs=blobs,
             stems=stems,
             scheduler=self.scheduler,
-            admission=Admission(settings.running_tracks, settings.queue_limit),
+            admission=admission,
             spool_folder=settings.cache_folder / "spool",
         )
         self._computations = Computations(rooms)

@@ -19,6 +19,7 @@ from services.runtime.metrics import REGISTRY, MetricsEndpoint, counter, gauge
 from services.runtime.server import Server
 from services.runtime.settings import Settings
 from tests.integration.runtime.servicers import INTERPRETER, Interpreter, serving
+from tests.metrics import growth, value
 
 INTERPRET = {"grpc_service": INTERPRETER, "grpc_method": "Interpret"}
 RENDER = {"grpc_service": "mixdown.remixer.v1.RemixerService", "grpc_method": "Render"}
@@ -27,16 +28,6 @@ RENDER = {"grpc_service": "mixdown.remixer.v1.RemixerService", "grpc_method": "R
 class TooBusyError(MixdownError):
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "TOO_BUSY"
-
-
-def value(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-def growth(name: str, **labels: str) -> Callable[[], float]:
-    """Returns what tells by how much a sample has grown since now."""
-    before = value(name, **labels)
-    return lambda: value(name, **labels) - before
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

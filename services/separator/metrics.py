@@ -1,0 +1,113 @@
+"""What the separator counts and measures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from services.runtime.metrics import counter, gauge, histogram
+
+if TYPE_CHECKING:
+    from services.separator.admission import Admission
+    from services.separator.scheduler import Scheduler
+
+_SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+
+WAITING_TRACKS = gauge("mixdown_separator_waiting_tracks", "Tracks that wait in the queue.")
+RUNNING_TRACKS = gauge("mixdown_separator_running_tracks", "Tracks that are being separated.")
+WAITING_SEGMENTS = gauge("mixdown_separator_waiting_segments", "Segments that wait for the device.")
+REFUSED = counter("mixdown_separator_refused_total", "Tracks refused because the queue was full.")
+
+REQUESTS = counter(
+    "mixdown_separator_requests_total",
+    "Requests by where the stems came from: the store, a computation of their own, or one that "
+    "was under way for another request.",
+    ("source",),
+)
+SEPARATIONS = counter(
+    "mixdown_separator_separations_total",
+    "Tracks whose computation ended: completed, failed, or cancelled because nobody wanted it.",
+    ("model", "outcome"),
+)
+QUEUE_SECONDS = histogram(
+    "mixdown_separator_queue_seconds", "How long tracks waited before their computation began."
+)
+SECONDS = histogram(
+    "mixdown_separator_separation_seconds",
+    "How long completed computations took, without waiting.",
+    ("model",),
+)
+FIRST_AUDIO_SECONDS = histogram(
+    "mixdown_separator_first_audio_seconds",
+    "How long computations took until the first audio could be sent, without waiting.",
+    ("model",),
+)
+SPEED = histogram(
+    "mixdown_separator_real_time_factor",
+    "Seconds of music that one second of a completed computation gave.",
+    ("model",),
+    buckets=_SPEEDS,
+)
+AUDIO_SECONDS = counter(
+    "mixdown_separator_audio_seconds_total", "Seconds of music that were separated.", ("model",)
+)
+
+SEGMENTS = counter("mixdown_separator_segments_total", "Segments computed.", ("backend",))
+BATCHES = counter("mixdown_separator_batches_total", "Batches computed.", ("backend",))
+BUSY_SECONDS = counter(
+    "mixdown_separator_busy_seconds_total", "Time that batches took on the device.", ("backend",)
+)
+OCCUPANCY = histogram(
+    "mixdown_separator_batch_occupancy_ratio",
+    "Segments of a batch, as a part of the most that the device takes at once.",
+    ("backend",),
+    buckets=(0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0),
+)
+MEMORY_EXHAUSTED = counter(
+    "mixdown_separator_out_of_memory_total", "Batches that did not fit into the device's memory."
+)
+
+LOAD_SECONDS = histogram(
+    "mixdown_separator_model_load_seconds",
+    "How long models took to be loaded and checked.",
+    ("model",),
+)
+DEVICE_MEMORY = gauge(
+    "mixdown_separator_device_memory_bytes",
+    "Memory of the GPU: used by tensors, reserved by this process, free, and in total. "
+    "On a CPU see process_resident_memory_bytes.",
+    ("kind",),
+)
+
+
+def observe(admission: Admission, scheduler: Scheduler) -> None:
+    """Has the queues, and the memory of a GPU, looked at whenever metrics are fetched."""
+    WAITING_TRACKS.set_function(lambda: admission.waiting)
+    RUNNING_TRACKS.set_function(lambda: admission.running)
+    WAITING_SEGMENTS.set_function(lambda: scheduler.waiting_segments)
+    for source in ("store", "computed", "shared"):
+        REQUESTS.labels(source)
+    if torch.cuda.is_available():
+        DEVICE_MEMORY.labels("allocated").set_function(torch.cuda.memory_allocated)
+        DEVICE_MEMORY.labels("reserved").set_function(torch.cuda.memory_reserved)
+        DEVICE_MEMORY.labels("free").set_function(lambda: torch.cuda.mem_get_info()[0])
+        DEVICE_MEMORY.labels("total").set_function(lambda: torch.cuda.mem_get_info()[1])
+
+
+def count_batch(backend: str, segments: int, most: int, seconds: float) -> None:
+    """Counts a batch that was computed, out of the most segments that it could have had."""
+    BATCHES.labels(backend).inc()
+    SEGMENTS.labels(backend).inc(segments)
+    BUSY_SECONDS.labels(backend).inc(seconds)
+    OCCUPANCY.labels(backend).observe(segments / most)
+
+
+def count_separation(
+    model: str, audio_seconds: float, seconds: float, first_audio_seconds: float
+) -> None:
+    """Counts a computation that was completed."""
+    AUDIO_SECONDS.labels(model).inc(audio_seconds)
+    SECONDS.labels(model).observe(seconds)
+    SPEED.labels(model).observe(audio_seconds / seconds)
+    FIRST_AUDIO_SECONDS.labels(model).observe(first_audio_seconds)
