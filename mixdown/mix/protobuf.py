@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from mixdown.mix.mix import Mix
 from mixdown.mix.outputs import Output, OutputKind
+from mixdown.mix.ranges import MixOutOfRangeError
 from mixdown.mix.settings import (
+    NEUTRAL,
     Compression,
     EqBand,
     EqType,
     Filter,
     FilterType,
-    Mix,
-    MixOutOfRangeError,
+    Passage,
     TargetSettings,
 )
 from mixdown.mix.v1 import mix_pb2
@@ -44,6 +46,13 @@ _OUTPUT_KINDS: dict[mix_pb2.Output.Kind.ValueType, OutputKind] = {
     mix_pb2.Output.KIND_WITHOUT: "without",
 }
 
+_OPTIONAL: tuple[Literal["echo_time_ms", "echo_feedback", "width"], ...] = (
+    "echo_time_ms",
+    "echo_feedback",
+    "width",
+)
+"""Settings whose neutral value is not zero: unset stands for it."""
+
 
 def mix_from_message(message: mix_pb2.Mix) -> Mix:
     """Reads a mix. Raises MixOutOfRangeError for an enum value without a meaning."""
@@ -55,7 +64,7 @@ def mix_from_message(message: mix_pb2.Mix) -> Mix:
 def mix_to_message(mix: Mix) -> mix_pb2.Mix:
     """Writes a mix."""
     return mix_pb2.Mix(
-        targets={target: _settings_to_message(item) for target, item in mix.targets.items()}
+        targets={target: settings_to_message(item) for target, item in mix.targets.items()}
     )
 
 
@@ -72,6 +81,21 @@ def settings_from_message(target: str, message: mix_pb2.TargetSettings) -> Targe
         compression=_COMPRESSION[message.compression],
         eq=tuple(eq_band_from_message(target, band) for band in message.eq),
         filters=tuple(filter_from_message(target, item) for item in message.filters),
+        echo=message.echo,
+        **{name: getattr(message, name) for name in _OPTIONAL if message.HasField(name)},
+        chorus=message.chorus,
+        distortion=message.distortion,
+        fade_in_s=message.fade_in_s,
+        fade_out_s=message.fade_out_s,
+        passages=tuple(_passage_from_message(target, item) for item in message.passages),
+    )
+
+
+def _passage_from_message(target: str, message: mix_pb2.Passage) -> Passage:
+    return Passage(
+        start_s=message.start_s,
+        end_s=message.end_s if message.HasField("end_s") else None,
+        settings=settings_from_message(target, message.settings),
     )
 
 
@@ -145,8 +169,9 @@ def output_to_message(output: Output) -> mix_pb2.Output:
     return mix_pb2.Output(kind=kinds[output.kind], stems=output.stems)
 
 
-def _settings_to_message(settings: TargetSettings) -> mix_pb2.TargetSettings:
-    return mix_pb2.TargetSettings(
+def settings_to_message(settings: TargetSettings) -> mix_pb2.TargetSettings:
+    """Writes the settings of a target. What is neutral is left unset."""
+    message = mix_pb2.TargetSettings(
         gain_db=settings.gain_db,
         muted=settings.muted,
         pan=settings.pan,
@@ -155,6 +180,24 @@ def _settings_to_message(settings: TargetSettings) -> mix_pb2.TargetSettings:
         compression=compression_to_message(settings.compression),
         eq=[eq_band_to_message(band) for band in settings.eq],
         filters=[filter_to_message(item) for item in settings.filters],
+        echo=settings.echo,
+        chorus=settings.chorus,
+        distortion=settings.distortion,
+        fade_in_s=settings.fade_in_s,
+        fade_out_s=settings.fade_out_s,
+        passages=[_passage_to_message(passage) for passage in settings.passages],
+    )
+    for name in _OPTIONAL:
+        if getattr(settings, name) != getattr(NEUTRAL, name):
+            setattr(message, name, getattr(settings, name))
+    return message
+
+
+def _passage_to_message(passage: Passage) -> mix_pb2.Passage:
+    return mix_pb2.Passage(
+        start_s=passage.start_s,
+        end_s=passage.end_s,
+        settings=settings_to_message(passage.settings),
     )
 
 

@@ -1,14 +1,15 @@
-"""Settings of the targets of a mix, with their ranges.
+"""Settings of one target of a mix, at every point in time.
 
-Errors: `MixError` ← `MixOutOfRangeError`, `UnknownTargetError`.
+A target has its settings and, where they change with time, passages: stretches of the track with
+other settings. What a target does is thus a function of time that is constant between borders.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 MASTER = "mix"
@@ -23,63 +24,7 @@ FilterType = Literal["lowpass", "highpass", "bandpass"]
 
 MAX_EQ_BANDS = 32
 
-
-class MixError(ValueError):
-    """A mix breaks the rules of the mix."""
-
-
-class MixOutOfRangeError(MixError):
-    """A setting lies outside of its range."""
-
-    def __init__(self, target: str, setting: str, value: object, rule: str) -> None:
-        super().__init__(f"{target}.{setting} is {value}, but must be {rule}")
-        self.target = target
-        self.setting = setting
-        self.value = value
-        self.rule = rule
-
-
-class UnknownTargetError(MixError):
-    """A target is neither a stem of the model in use nor the master bus."""
-
-    def __init__(self, target: str, known: Iterable[str]) -> None:
-        self.known = tuple(known)
-        super().__init__(f"unknown target {target!r}: known are {', '.join(self.known)}")
-        self.target = target
-
-
-@dataclass(frozen=True)
-class Range:
-    """The closed range of a number, its neutral value and its unit ("" for a plain number)."""
-
-    minimum: float
-    maximum: float
-    neutral: float = 0.0
-    unit: str = ""
-
-    def clamp(self, value: float) -> float:
-        """Returns the nearest allowed value."""
-        return min(max(value, self.minimum), self.maximum)
-
-    def __contains__(self, value: float) -> bool:
-        return math.isfinite(value) and self.minimum <= value <= self.maximum
-
-    def __str__(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        return f"{self.minimum:g} to {self.maximum:g}{unit}"
-
-
-RANGES: Mapping[str, Range] = {
-    "gain_db": Range(-60, 24, unit="dB"),
-    "pan": Range(-1, 1),
-    "reverb": Range(0, 1),
-    "pitch_semitones": Range(-24, 24, unit="semitones"),
-    "eq.frequency_hz": Range(20, 20_000, neutral=1000, unit="Hz"),
-    "eq.gain_db": Range(-24, 24, unit="dB"),
-    "eq.q": Range(0.1, 18, neutral=1),
-    "filters.cutoff_hz": Range(20, 20_000, neutral=1000, unit="Hz"),
-}
-"""The range of every number of a mix, by setting."""
+MAX_PASSAGES = 64
 
 
 @dataclass(frozen=True)
@@ -111,7 +56,14 @@ class Filter:
 
 @dataclass(frozen=True)
 class TargetSettings:
-    """Settings of one target; every default is neutral. `Mix` tells the ranges."""
+    """Settings of one target; every default is neutral. `RANGES` tells the ranges.
+
+    Settings that mean the same compare equal: passages are sorted, one that changes nothing is
+    dropped, and neighbours that are alike are one.
+
+    Args:
+        passages: Stretches of time with other settings; see `Passage`.
+    """
 
     gain_db: float = 0.0
     muted: bool = False
@@ -121,11 +73,29 @@ class TargetSettings:
     compression: Compression = "none"
     eq: tuple[EqBand, ...] = ()
     filters: tuple[Filter, ...] = ()
+    echo: float = 0.0
+    echo_time_ms: float = 350.0
+    echo_feedback: float = 0.35
+    chorus: float = 0.0
+    distortion: float = 0.0
+    width: float = 1.0
+    fade_in_s: float = 0.0
+    fade_out_s: float = 0.0
+    passages: tuple[Passage, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.passages:
+            object.__setattr__(self, "passages", _normal(self.outside, self.passages))
 
     @property
     def is_neutral(self) -> bool:
         """Whether these settings change nothing."""
         return self == NEUTRAL
+
+    @property
+    def outside(self) -> TargetSettings:
+        """What holds outside of the passages, apart from the fades of the track."""
+        return replace(self, fade_in_s=0.0, fade_out_s=0.0, passages=())
 
     def changed(self) -> dict[str, Any]:
         """Returns the settings that are not neutral, by name."""
@@ -136,143 +106,61 @@ class TargetSettings:
         }
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of time in which a target has other settings: these, and none of those outside.
+
+    Args:
+        start_s: Where it begins, in seconds from the beginning of the track.
+        end_s: Where it ends; None: with the track.
+        settings: The settings there, complete and without passages. Their fades are those at the
+            passage's own borders.
+    """
+
+    start_s: float
+    end_s: float | None
+    settings: TargetSettings
+
+    @property
+    def stop_s(self) -> float:
+        """Where it ends; infinity: with the track."""
+        return math.inf if self.end_s is None else self.end_s
+
+
 NEUTRAL = TargetSettings()
 """Settings that change nothing."""
 
 
-@dataclass(frozen=True)
-class Mix:
-    """Settings of every target that is not neutral.
-
-    Two mixes that sound the same compare equal: neutral targets are dropped, the rest is sorted.
-
-    Args:
-        targets: Settings by target: a stem's name or `MASTER`.
-    """
-
-    targets: Mapping[str, TargetSettings] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        kept = {name: self.targets[name] for name in sorted(self.targets)}
-        object.__setattr__(
-            self, "targets", {name: value for name, value in kept.items() if not value.is_neutral}
-        )
-
-    def __hash__(self) -> int:
-        return hash(self.canonical_json())
-
-    def __getitem__(self, target: str) -> TargetSettings:
-        return self.targets.get(target, NEUTRAL)
-
-    @property
-    def is_neutral(self) -> bool:
-        """Whether this mix is the original."""
-        return not self.targets
-
-    def with_target(self, target: str, settings: TargetSettings) -> Mix:
-        """Returns this mix with other settings for one target."""
-        return Mix({**self.targets, target: settings})
-
-    def change(self, target: str, **settings: Any) -> Mix:
-        """Returns this mix with some settings of one target replaced.
-
-        >>> Mix().change("vocals", gain_db=3.0)["vocals"].gain_db
-        3.0
-        """
-        return self.with_target(target, replace(self[target], **settings))
-
-    def check(self, stems: Iterable[str]) -> None:
-        """Checks every target and every range.
-
-        Raises:
-            UnknownTargetError: a target is neither in `stems` nor `MASTER`.
-            MixOutOfRangeError: a setting is outside of its range.
-        """
-        known = (*stems, MASTER)
-        for target, settings in self.targets.items():
-            if target not in known:
-                raise UnknownTargetError(target, known)
-            _check_settings(target, settings)
-
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """Returns plain JSON types, without what is neutral."""
-        return {target: _plain(settings.changed()) for target, settings in self.targets.items()}
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Mapping[str, Any]]) -> Mix:
-        """Reads what `to_dict` wrote. Raises MixError for a document of another shape."""
-        try:
-            return cls({target: _settings(values) for target, values in document.items()})
-        except (TypeError, KeyError, AttributeError, ValueError) as error:
-            raise MixError(f"not a mix: {error}") from error
-
-    def canonical_json(self) -> str:
-        """Returns the one JSON text of this mix: sorted keys, nothing neutral, no spaces."""
-        return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+def overlap(passages: Iterable[Passage]) -> bool:
+    """Whether a passage begins, in the order of their beginnings, before the one before ends."""
+    ordered = sorted(passages, key=lambda passage: passage.start_s)
+    return any(later.start_s < earlier.stop_s for earlier, later in pairwise(ordered))
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [
-                {key: plain(item) for key, item in vars(element).items() if item is not None}
-                for element in value
-            ]
-        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    return {name: plain(value) for name, value in values.items()}
-
-
-def _settings(values: Mapping[str, Any]) -> TargetSettings:
-    known = dict(values)
-    eq = tuple(EqBand(**band) for band in known.pop("eq", ()))
-    filters = tuple(Filter(**item) for item in known.pop("filters", ()))
-    return TargetSettings(**known, eq=eq, filters=filters)
-
-
-def _check_settings(target: str, settings: TargetSettings) -> None:
-    def check(setting: str, value: float | None) -> None:
-        if value is None or value not in RANGES[setting]:
-            raise MixOutOfRangeError(target, setting, value, str(RANGES[setting]))
-
-    for name in ("gain_db", "pan", "reverb", "pitch_semitones"):
-        check(name, getattr(settings, name))
-    if settings.compression not in COMPRESSION_LEVELS:
-        raise MixOutOfRangeError(
-            target, "compression", settings.compression, f"one of {', '.join(COMPRESSION_LEVELS)}"
-        )
-    if len(settings.eq) > MAX_EQ_BANDS:
-        raise MixOutOfRangeError(
-            target, "eq", f"{len(settings.eq)} bands", f"at most {MAX_EQ_BANDS} bands"
-        )
-    for band in settings.eq:
-        if band.type not in get_args(EqType):
-            raise MixOutOfRangeError(
-                target, "eq.type", band.type, f"one of {', '.join(get_args(EqType))}"
-            )
-        check("eq.frequency_hz", band.frequency_hz)
-        check("eq.gain_db", band.gain_db)
-        check("eq.q", band.q)
-    types = [item.type for item in settings.filters]
-    if len(types) != len(set(types)):
-        raise MixOutOfRangeError(target, "filters", ", ".join(types), "at most one of each type")
-    for item in settings.filters:
-        _check_filter(target, item)
+def _normal(outside: TargetSettings, passages: Iterable[Passage]) -> tuple[Passage, ...]:
+    """Returns the one way to say what `passages` say; those that break a rule stay as they are."""
+    ordered = sorted(passages, key=lambda passage: passage.start_s)
+    if overlap(ordered) or any(item.start_s >= item.stop_s for item in ordered):
+        return tuple(ordered)
+    kept: list[Passage] = []
+    for passage in ordered:
+        if passage.settings == outside:
+            continue
+        before = kept[-1] if kept else None
+        if before is not None and _go_on(before, passage):
+            fade_in_s = before.settings.fade_in_s
+            settings = replace(passage.settings, fade_in_s=fade_in_s)
+            kept[-1] = Passage(before.start_s, passage.end_s, settings)
+        else:
+            kept.append(passage)
+    return tuple(kept)
 
 
-def _check_filter(target: str, item: Filter) -> None:
-    corners = RANGES["filters.cutoff_hz"]
-    if item.type not in get_args(FilterType):
-        raise MixOutOfRangeError(
-            target, "filters.type", item.type, f"one of {', '.join(get_args(FilterType))}"
-        )
-    if item.type != "bandpass":
-        if item.cutoff_hz is None or item.cutoff_hz not in corners:
-            raise MixOutOfRangeError(target, "filters.cutoff_hz", item.cutoff_hz, str(corners))
-        return
-    for name, value in (("low_hz", item.low_hz), ("high_hz", item.high_hz)):
-        if value is None or value not in corners:
-            raise MixOutOfRangeError(target, f"filters.{name}", value, str(corners))
-    assert item.low_hz is not None and item.high_hz is not None
-    if item.low_hz >= item.high_hz:
-        raise MixOutOfRangeError(target, "filters.low_hz", item.low_hz, "below high_hz")
+def _go_on(before: Passage, after: Passage) -> bool:
+    """Whether nothing changes from one passage to the next."""
+    return (
+        before.end_s == after.start_s
+        and before.settings.fade_out_s == 0.0
+        and after.settings.fade_in_s == 0.0
+        and replace(before.settings, fade_in_s=0.0) == replace(after.settings, fade_out_s=0.0)
+    )

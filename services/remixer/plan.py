@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from mixdown.mix import MASTER, Mix, Output, TargetSettings
-from mixdown.mix.settings import MixOutOfRangeError as MixRangeError
-from mixdown.mix.settings import UnknownTargetError as MixTargetError
+from mixdown.mix import MixOutOfRangeError as MixRangeError
+from mixdown.mix import UnknownTargetError as MixTargetError
 from services.remixer import chain
 from services.remixer.errors import (
     MixOutOfRangeError,
@@ -100,6 +100,7 @@ def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
     known = tuple(stems)
     try:
         request.mix.check(known)
+        _check_renderable(request.mix)
     except MixTargetError as error:
         raise UnknownTargetError(
             f"There is no target {error.target!r}; there are {', '.join(error.known)}.",
@@ -119,6 +120,16 @@ def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
         for stem in output.stems:
             if stem not in known:
                 raise UnknownStemError(stem, model, known)
+
+
+_NOT_RENDERED = ("echo", "chorus", "distortion", "width", "fade_in_s", "fade_out_s", "passages")
+
+
+def _check_renderable(mix: Mix) -> None:
+    for target, settings in mix.targets.items():
+        for name, value in settings.changed().items():
+            if name in _NOT_RENDERED:
+                raise MixRangeError(target, name, value, "neutral: this version cannot render it")
 
 
 def audible_mix(mix: Mix, channels: int) -> Mix:

@@ -123,18 +123,20 @@ def lease_to_message(lease: Lease) -> session_pb2.Lease:
 
 def work_to_message(work: Work) -> session_pb2.Work:
     """Writes a turn with all that is needed to work on it."""
+    track = track_to_message(work.track)
+    track_seconds = track.audio.frames / max(track.audio.sample_rate_hz, 1)
     return session_pb2.Work(
         user_id=work.user_id,
         turn=turn_to_message(work.turn),
         lease=None if work.lease is None else lease_to_message(work.lease),
         session=session_to_message(work.session),
-        track=track_to_message(work.track),
-        context=None if work.context is None else _context_to_message(work.context),
+        track=track,
+        context=None if work.context is None else _context_to_message(work.context, track_seconds),
         events=[event_to_message(event) for event in work.events],
     )
 
 
-def _context_to_message(context: Context) -> interpreter_pb2.Context:
+def _context_to_message(context: Context, track_seconds: float) -> interpreter_pb2.Context:
     return interpreter_pb2.Context(
         mix=mix_to_message(context.mix),
         history=[
@@ -150,6 +152,7 @@ def _context_to_message(context: Context) -> interpreter_pb2.Context:
         stems=context.stems,
         undo_mixes=[mix_to_message(mix) for mix in context.undo_mixes],
         redo_mixes=[mix_to_message(mix) for mix in context.redo_mixes],
+        track_seconds=track_seconds,
     )
 
 

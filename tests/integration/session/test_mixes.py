@@ -86,6 +86,25 @@ async def test_the_context_tells_what_undo_and_redo_would_bring_back(driver: Dri
     assert list(context.redo_mixes) == [mix(vocals=gain) for gain in (18, 19, 20)]
 
 
+async def test_the_context_tells_how_long_the_track_is(driver: Driver) -> None:
+    work = await driver.begin(await driver.session())
+    audio = work.track.audio
+    assert work.context.track_seconds == audio.frames / audio.sample_rate_hz > 0.0
+
+
+async def test_a_passage_is_undone_and_redone_with_its_turn(driver: Driver) -> None:
+    session = await driver.session()
+    before = mix(vocals=1)
+    with_passage = mix(vocals=1)
+    passage = with_passage.targets["vocals"].passages.add(start_s=70.0, end_s=85.0)
+    passage.settings.gain_db = 1.0
+    passage.settings.muted = True
+    await driver.turn(session, remix(before))
+    assert (await driver.turn(session, remix(with_passage))).mix == with_passage
+    assert (await driver.turn(session, undo())).mix == before
+    assert (await driver.turn(session, redo())).mix == with_passage
+
+
 _steps = st.one_of(
     st.tuples(st.just("set"), st.integers(0, 3)),
     st.tuples(st.just("undo"), st.integers(1, 3)),

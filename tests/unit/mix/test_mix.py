@@ -1,7 +1,9 @@
 """The mix: values, ranges, canonical JSON, protobuf."""
 
+import itertools
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from mixdown.mix import (
     MixError,
     MixOutOfRangeError,
     Output,
+    Passage,
     TargetSettings,
     UnknownTargetError,
 )
@@ -27,6 +30,10 @@ from mixdown.mix.protobuf import (
 )
 
 STEMS = ("vocals", "drums", "bass", "other")
+LOUDER = TargetSettings(gain_db=3.0)
+QUIETER = TargetSettings(gain_db=-3.0)
+TOO_LOW = (EqBand("peak", 10.0, 3.0),)
+WITH_A_PASSAGE = TargetSettings(passages=(Passage(0.0, 1.0, LOUDER),))
 
 
 def within(name: str) -> st.SearchStrategy[float]:
@@ -52,16 +59,32 @@ filters = st.lists(
     max_size=3,
     unique_by=lambda item: item.type,
 ).map(tuple)
-settings = st.builds(
+numbers = {name: within(name) for name in RANGES if "." not in name}
+constant_settings = st.builds(
     TargetSettings,
-    gain_db=within("gain_db"),
+    **numbers,
     muted=st.booleans(),
-    pan=within("pan"),
-    reverb=within("reverb"),
-    pitch_semitones=within("pitch_semitones"),
     compression=st.sampled_from(COMPRESSION_LEVELS),
     eq=st.lists(bands, max_size=4).map(tuple),
     filters=filters,
+)
+
+
+@st.composite
+def passages(draw: st.DrawFn) -> tuple[Passage, ...]:
+    borders = sorted(draw(st.sets(st.integers(0, 86_400), max_size=6)))
+    made = [
+        Passage(begin, end, draw(constant_settings))
+        for begin, end in itertools.pairwise(borders)
+        if draw(st.booleans())
+    ]
+    if borders and draw(st.booleans()):
+        made.append(Passage(borders[-1], None, draw(constant_settings)))
+    return tuple(draw(st.permutations(made)))
+
+
+settings = st.builds(
+    lambda outside, made: replace(outside, passages=made), constant_settings, passages()
 )
 mixes = st.dictionaries(st.sampled_from([*STEMS, "mix"]), settings).map(Mix)
 
@@ -116,11 +139,27 @@ def test_whole_numbers_and_floats_have_one_canonical_json():
         ("filters", (Filter("lowpass"),)),
         ("filters", (Filter("lowpass", 100.0), Filter("lowpass", 200.0))),
         ("filters", (Filter("bandpass", low_hz=3000.0, high_hz=300.0),)),
+        ("echo", 1.1),
+        ("echo_time_ms", 10.0),
+        ("echo_feedback", 1.0),
+        ("chorus", -0.1),
+        ("distortion", math.nan),
+        ("width", 2.1),
+        ("fade_in_s", -1.0),
+        ("fade_out_s", 601.0),
+        ("passages", (Passage(-1.0, 2.0, LOUDER),)),
+        ("passages", (Passage(2.0, 2.0, LOUDER),)),
+        ("passages", (Passage(0.0, math.inf, LOUDER),)),
+        ("passages", (Passage(0.0, 2.0, LOUDER), Passage(1.0, None, QUIETER))),
+        ("passages.settings.gain_db", (Passage(0.0, 2.0, TargetSettings(gain_db=25.0)),)),
+        ("passages.settings.eq", (Passage(0.0, 2.0, TargetSettings(eq=TOO_LOW)),)),
+        ("passages.settings.passages", (Passage(0.0, 2.0, WITH_A_PASSAGE),)),
+        ("passages", tuple(Passage(2 * k, 2 * k + 1, LOUDER) for k in range(65))),
     ],
 )
 def test_a_setting_out_of_range_is_refused_and_named(setting, value):
     with pytest.raises(MixOutOfRangeError) as caught:
-        Mix().change("drums", **{setting: value}).check(STEMS)
+        Mix().change("drums", **{setting.split(".")[0]: value}).check(STEMS)
     assert caught.value.target == "drums"
     assert caught.value.setting.startswith(setting)
 
@@ -132,7 +171,16 @@ def test_an_unknown_target_is_refused_with_the_known_ones():
 
 
 @pytest.mark.parametrize(
-    "document", [{"vocals": {"volume": 3}}, {"vocals": 3}, {"vocals": {"eq": 1}}]
+    "document",
+    [
+        {"vocals": {"volume": 3}},
+        {"vocals": 3},
+        {"vocals": {"eq": 1}},
+        {"vocals": {"passages": 1}},
+        {"vocals": {"passages": [{"start_s": 0.0}]}},
+        {"vocals": {"passages": [{"start_s": 0.0, "settings": {"volume": 3}}]}},
+        {"vocals": {"passages": [{"settings": {}}]}},
+    ],
 )
 def test_a_document_of_another_shape_is_refused(document):
     with pytest.raises(MixError):
