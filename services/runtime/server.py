@@ -82,8 +82,12 @@ class Server:
         )
 
     async def stop(self) -> None:
-        """Says NOT_SERVING, takes no new call, lets the others end within `drain_seconds`."""
+        """Says NOT_SERVING, then takes no new call and lets the others end within `drain_seconds`.
+
+        New calls are taken for `drain_notice_seconds` more: who balances has not yet heard of it.
+        """
         await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_notice_seconds)
         if self._on_drain is not None:
             self._on_drain()
         await self._server.stop(self._settings.drain_seconds)
@@ -98,5 +102,9 @@ class Server:
             loop.add_signal_handler(name, stopping.set)
         await self.start()
         await stopping.wait()
-        _log.info("draining", seconds=self._settings.drain_seconds)
+        _log.info(
+            "draining",
+            notice_seconds=self._settings.drain_notice_seconds,
+            seconds=self._settings.drain_seconds,
+        )
         await self.stop()

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         description="Address, host:port, that serves metrics for Prometheus over HTTP at "
         "`/metrics`, to whoever asks. Port 0 takes a free one. Empty, the default, serves none.",
     )
+    drain_notice_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long after SIGTERM new calls are still taken while the health check "
+        "already says NOT_SERVING, so that who balances sends them elsewhere in time.",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,

@@ -81,9 +81,13 @@ async def _slow(request: interpreter_pb2.InterpretRequest) -> interpreter_pb2.In
     return interpreter_pb2.Interpretation(reply="here you are")
 
 
-async def _main(drain_seconds: str) -> None:
+async def _main(drain_seconds: str, notice_seconds: str) -> None:
     server = Server(
-        Settings(listen="127.0.0.1:0", drain_seconds=float(drain_seconds)),
+        Settings(
+            listen="127.0.0.1:0",
+            drain_seconds=float(drain_seconds),
+            drain_notice_seconds=float(notice_seconds),
+        ),
         [INTERPRETER],
         lambda server: interpreter_pb2_grpc.add_InterpreterServiceServicer_to_server(
             Interpreter(_slow), server
@@ -94,4 +98,4 @@ async def _main(drain_seconds: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(*sys.argv[1:]))

@@ -286,11 +286,12 @@ async def test_cancelling_reaches_the_next_service() -> None:
 
 @asynccontextmanager
 async def process(
-    drain_seconds: float,
+    drain_seconds: float, notice_seconds: float = 0
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, aio.Channel]]:
     """The slow interpreter as a process of its own."""
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.integration.runtime.servicers", str(drain_seconds)),
+        *(sys.executable, "-m", "tests.integration.runtime.servicers"),
+        *(str(drain_seconds), str(notice_seconds)),
         cwd=Path(__file__).parents[3],
         stdout=asyncio.subprocess.PIPE,
     )
@@ -322,6 +323,20 @@ async def test_sigterm_lets_calls_under_way_end_and_takes_no_new_ones() -> None:
         assert (await under_way).reply == "here you are"
         async with asyncio.timeout(5):
             assert await program.wait() == 0
+
+
+async def test_new_calls_are_taken_until_who_balances_has_had_notice() -> None:
+    async with process(drain_seconds=20, notice_seconds=1.5) as (program, channel):
+        sent = time.monotonic()
+        program.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.4)
+        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = await stub_of(channel).Interpret(InterpretRequest(prompt="0"), timeout=5)
+        assert answer.reply == "here you are"
+        async with asyncio.timeout(5):
+            assert await program.wait() == 0
+        assert time.monotonic() - sent > 1.4
 
 
 async def test_sigterm_waits_no_longer_than_the_drain() -> None:

@@ -1,0 +1,37 @@
+"""The health check of a container."""
+
+import asyncio
+import os
+import sys
+
+from mixdown.interpreter.v1 import interpreter_pb2
+from services.local.ports import free_port
+from services.runtime.probe import is_serving
+from tests.integration.runtime.servicers import INTERPRETER, serving
+
+
+async def answer(request: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
+    return interpreter_pb2.Interpretation(reply=request.prompt)
+
+
+async def test_a_server_that_serves_is_found_to_do_so() -> None:
+    async with serving(answer) as address:
+        assert await asyncio.to_thread(is_serving, address)
+        assert await asyncio.to_thread(is_serving, address, INTERPRETER)
+        assert not await asyncio.to_thread(is_serving, address, "mixdown.Unknown")
+
+
+async def test_the_command_ends_with_a_status_that_tells() -> None:
+    async def probe(address: str) -> int:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services.runtime.probe",
+            env={**os.environ, "MIXDOWN_LISTEN": address},
+        )
+        return await process.wait()
+
+    async with serving(answer) as address:
+        # A container listens on all addresses; the probe asks its own.
+        assert await probe(f"0.0.0.0:{address.rsplit(':', 1)[1]}") == 0
+    assert await probe(f"0.0.0.0:{free_port()}") == 1
