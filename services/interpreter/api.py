@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from grpc import aio
 
 from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
-from services.interpreter import errors
+from services.interpreter import errors, metrics
 from services.interpreter.engines import EngineChoice, Engines
 from services.interpreter.messages import context_from_message, interpretation_to_message
 
@@ -40,5 +41,7 @@ class InterpreterService(interpreter_pb2_grpc.InterpreterServiceServicer):
         if len(prompt) > MAX_PROMPT_CHARACTERS:
             raise errors.PromptTooLongError(len(prompt), MAX_PROMPT_CHARACTERS)
         known = context_from_message(request.context)
+        began = time.perf_counter()
         found = await self._engines.interpret(prompt, known, _ENGINES.get(request.engine))
+        metrics.count(found, time.perf_counter() - began)
         return interpretation_to_message(found)

@@ -25,6 +25,11 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._trying = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the service is left alone, or only one call tries it."""
+        return self._opened_at is not None
+
     def allows_call(self) -> bool:
         """Whether a call may be made now. When it opens again, only one call tries."""
         if self._opened_at is None:

@@ -25,6 +25,7 @@ from services.interpreter.llm import prompts, schemas
 from services.interpreter.llm.answers import interpretation_from
 from services.interpreter.llm.circuit import CircuitBreaker
 from services.interpreter.llm.metrics import ModelMetrics
+from services.interpreter.metrics import observe_circuit
 from services.interpreter.settings import InterpreterSettings
 from services.interpreter.validation import InvalidAnswerError
 from services.runtime.context import remaining_seconds
@@ -99,6 +100,7 @@ class LanguageModelEngine:
             timeout=settings.openai_timeout_seconds,
         ) as client:
             circuit = CircuitBreaker(settings.circuit_failures, settings.circuit_open_seconds)
+            observe_circuit(lambda: circuit.is_open)
             yield cls(client, settings, circuit)
 
     async def interpret(self, prompt: str, context: Context) -> Interpretation:
@@ -160,7 +162,7 @@ class LanguageModelEngine:
         try:
             return interpretation_from(kind, _json(answer), context, confidence)
         except InvalidAnswerError as problem:
-            self.metrics.repairs += 1
+            self.metrics.count_repair()
             repaired = await self._ask(question.followed_by(answer, prompts.repair(str(problem))))
             try:
                 return interpretation_from(kind, _json(repaired), context, confidence)

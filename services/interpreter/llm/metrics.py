@@ -1,8 +1,10 @@
-"""Counts of the language model's use."""
+"""Counts of the language model's use: of one engine here, of the process for Prometheus."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+
+from services.interpreter import metrics
 
 
 @dataclass
@@ -27,8 +29,17 @@ class ModelMetrics:
         """Counts one call."""
         self.calls[outcome] = self.calls.get(outcome, 0) + 1
         self.seconds += seconds
+        metrics.MODEL_CALLS.labels(outcome).inc()
+        metrics.MODEL_SECONDS.observe(seconds)
 
     def count_tokens(self, prompt: int, completion: int) -> None:
         """Counts the tokens of one answer."""
         self.prompt_tokens += prompt
         self.completion_tokens += completion
+        metrics.MODEL_TOKENS.labels("prompt").inc(prompt)
+        metrics.MODEL_TOKENS.labels("completion").inc(completion)
+
+    def count_repair(self) -> None:
+        """Counts an answer that is asked for again."""
+        self.repairs += 1
+        metrics.MODEL_REPAIRS.inc()
