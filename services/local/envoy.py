@@ -1,13 +1,17 @@
 """Fills in Envoy's configuration for this machine.
 
-The template, `deploy/envoy/envoy.yaml`, is the one that a cluster uses too.
+The template, `deploy/envoy/envoy.yaml`, is the one that a cluster uses too. There
+`python -m services.local.envoy --folder FOLDER` fills it in from the environment, and puts beside
+it what it refers to.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import os
+import shutil
 import string
 import sys
 from collections.abc import Mapping
@@ -125,11 +129,51 @@ def _keys_of_nobody(folder: Path) -> Path:
     return path
 
 
-def _template() -> string.Template:
-    path = _BESIDE if _BESIDE.exists() else _CHECKOUT
+def _template(path: Path | None = None) -> string.Template:
+    path = path or (_BESIDE if _BESIDE.exists() else _CHECKOUT)
     return string.Template(path.read_text(encoding="utf-8"))
 
 
+def write_from(environment: Mapping[str, str], folder: Path, template: Path | None = None) -> None:
+    """Writes `envoy.yaml` and the gateway's descriptors into a folder.
+
+    Where no tokens are asked for (MIXDOWN_JWT_DISABLED is "true") nothing need be said of them.
+
+    Args:
+        environment: The variables of the template, but for MIXDOWN_DESCRIPTORS_FILE.
+        folder: Where Envoy will find both.
+        template: The template; by default the one that we came with.
+
+    Raises:
+        KeyError: a variable is missing; nothing is written then, since half a configuration is
+            worse than none.
+    """
+    descriptors = folder / _DESCRIPTORS.name
+    variables = {**environment, "MIXDOWN_DESCRIPTORS_FILE": str(descriptors)}
+    if environment.get("MIXDOWN_JWT_DISABLED") == "true":
+        keys = _keys_of_nobody(folder)
+        variables |= {
+            "MIXDOWN_JWT_ISSUER": "nobody",
+            "MIXDOWN_JWT_AUDIENCE": "nobody",
+            "MIXDOWN_JWT_JWKS_FILE": str(keys),
+            "MIXDOWN_JWT_JWKS_FOLDER": str(folder),
+        }
+    text = _template(template).substitute(variables)
+    shutil.copyfile(_DESCRIPTORS, descriptors)
+    (folder / "envoy.yaml").write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Reads the command line and writes the files."""
+    parser = argparse.ArgumentParser(prog="python -m services.local.envoy", description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where the files are written")
+    parser.add_argument("--template", type=Path, help="another template than our own")
+    arguments = parser.parse_args()
+    try:
+        write_from(os.environ, arguments.folder, arguments.template)
+    except KeyError as missing:
+        sys.exit(f"Envoy's configuration needs the variable {missing.args[0]}.")
+
+
 if __name__ == "__main__":
-    # A variable that is missing is an error: half a configuration is worse than none.
-    sys.stdout.write(_template().substitute(os.environ))
+    main()

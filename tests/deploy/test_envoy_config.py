@@ -16,7 +16,7 @@ from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.remixer.v1 import remixer_pb2
 from mixdown.separator.v1 import separator_pb2
 from mixdown.session.v1 import session_pb2
-from services.local.envoy import EnvoySettings, render
+from services.local.envoy import EnvoySettings, render, write_from
 from services.local.suite import SERVICES
 
 ENVOY = Path(sys.executable).with_name("envoy")
@@ -130,3 +130,39 @@ def test_a_listener_for_services_is_not_for_callers(config):
     manager = public["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
     assert {route["route"]["cluster"] for route in routes if "route" in route} == {"gateway"}
+
+
+ENVIRONMENT = {
+    "MIXDOWN_ENVOY_ADDRESS": "0.0.0.0",
+    "MIXDOWN_ENVOY_PORT": "8080",
+    "MIXDOWN_ENVOY_INTERNAL_ADDRESS": "0.0.0.0",
+    "MIXDOWN_ENVOY_INTERNAL_PORT": "8081",
+    "MIXDOWN_ENVOY_ADMIN_PORT": "9901",
+    "MIXDOWN_JWT_DISABLED": "true",
+    "MIXDOWN_RATE_LIMIT_BURST": "200",
+    "MIXDOWN_RATE_LIMIT_PER_SECOND": "50",
+    "MIXDOWN_CORS_ORIGINS": "[]",
+    "MIXDOWN_SEPARATOR_CALLS": "64",
+    **{f"MIXDOWN_{name.upper()}_HOST": name for name in SERVICES},
+    **{f"MIXDOWN_{name.upper()}_PORT": str(50051 + n) for n, name in enumerate(SERVICES)},
+}
+
+
+def test_a_container_fills_in_the_same_template_from_its_environment(tmp_path):
+    write_from(ENVIRONMENT, tmp_path)
+    text = (tmp_path / "envoy.yaml").read_text()
+    assert validate(text, tmp_path).returncode == 0
+    clusters = yaml.safe_load(text)["static_resources"]["clusters"]
+    assert {cluster["name"] for cluster in clusters} == set(SERVICES)
+
+
+def test_a_variable_that_is_missing_leaves_no_configuration(tmp_path):
+    some = {key: value for key, value in ENVIRONMENT.items() if key != "MIXDOWN_SESSION_HOST"}
+    with pytest.raises(KeyError, match="MIXDOWN_SESSION_HOST"):
+        write_from(some, tmp_path)
+    assert not (tmp_path / "envoy.yaml").exists()
+
+
+def test_where_tokens_are_asked_for_it_must_be_said_whose(tmp_path):
+    with pytest.raises(KeyError, match="MIXDOWN_JWT"):
+        write_from({**ENVIRONMENT, "MIXDOWN_JWT_DISABLED": "false"}, tmp_path)
