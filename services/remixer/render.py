@@ -8,7 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import aclosing
 
 from mixdown.mix import Mix
-from services.remixer import plan
+from services.remixer import metrics, plan
 from services.remixer.artifacts import Artifact, find_artifact, read_chunks
 from services.remixer.background import in_thread, open_in_thread
 from services.remixer.errors import TooManyRendersError
@@ -61,15 +61,17 @@ class Renderer:
             TooManyRendersError: this process has enough to do.
             RemixerError: the request cannot be rendered; see `errors`.
         """
-        if self._renders >= self._max_renders:
-            raise TooManyRendersError(self._max_renders)
-        self._renders += 1
-        try:
-            async with aclosing(self._render(request)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._renders -= 1
+        with metrics.RenderWatch() as watch:
+            if self._renders >= self._max_renders:
+                raise TooManyRendersError(self._max_renders)
+            self._renders += 1
+            try:
+                async with aclosing(self._render(request)) as events:
+                    async for event in events:
+                        watch.see(event)
+                        yield event
+            finally:
+                self._renders -= 1
 
     async def _render(self, request: RenderRequest) -> AsyncGenerator[Event, None]:
         began = time.monotonic()

@@ -11,9 +11,11 @@ few values that the code knows: never a user, a session, a track, or words that 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from importlib.metadata import version
 
+import grpc
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -39,6 +41,17 @@ SECONDS_BUCKETS = (
 """From a look into a table to an hour of music."""
 
 _PREFIX = "mixdown_"
+
+_REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 
 
 def counter(name: str, description: str, labels: Sequence[str] = ()) -> Counter:
@@ -104,3 +117,17 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """Returns how work ended that ended with `error`, as a label.
+
+    "completed"; "cancelled" where nobody wanted it any more; "refused" where the caller was told
+    what to do better, or to come back later; "failed" where it was our fault.
+    """
+    if error is None:
+        return "completed"
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
+        return "cancelled"
+    code: object = getattr(error, "code", None)  # a MixdownError's, or what a called service said
+    return "refused" if (code() if callable(code) else code) in _REFUSALS else "failed"
