@@ -14,8 +14,8 @@ from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.mix.protobuf import mix_to_message
 from mixdown.mix.v1 import mix_pb2
 from mixdown.session.v1 import session_pb2
+from services.gateway import metrics, wordless
 from services.gateway import request_rules as rules
-from services.gateway import wordless
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
 from services.gateway.capabilities import Capabilities
 from services.gateway.files import check_offset, read_blob
@@ -221,7 +221,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
             offsets_bytes=rules.check_offsets(dict(request.offsets_bytes)),
         )
         stream = self._turns.watch(self._user(context), request.turn_id, wish)
-        async for event in _read(stream, context):
+        async for event in _read(stream, context, is_new=False):
             yield event
 
     async def Render(  # noqa: N802
@@ -307,6 +307,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         check_offset(request.offset_bytes, artifact.blob.size_bytes)
         yield gateway_pb2.DownloadArtifactResponse(artifact=artifact)
         async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
+            metrics.SENT_BYTES.labels("download").inc(len(data))
             yield gateway_pb2.DownloadArtifactResponse(data=data)
 
     async def DownloadArtifactFile(  # noqa: N802
@@ -318,6 +319,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         # The first message alone, even of no bytes, says what follows.
         yield httpbody_pb2.HttpBody(content_type=artifact.media_type)
         async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
+            metrics.SENT_BYTES.labels("download").inc(len(data))
             yield httpbody_pb2.HttpBody(data=data)
 
     async def GetCapabilities(  # noqa: N802
@@ -378,9 +380,18 @@ def _wish(
     )
 
 
-async def _read(stream: TurnStream, context: _Context) -> AsyncIterator[conversation_pb2.TurnEvent]:
+async def _read(
+    stream: TurnStream, context: _Context, *, is_new: bool = True
+) -> AsyncIterator[conversation_pb2.TurnEvent]:
+    watch = metrics.StreamWatch(is_new=is_new)
+
+    def leave(_: object) -> None:
+        stream.leave()
+        watch.end()
+
     # However the call ends, and wherever its handler waits then: the work learns of it.
     # (The stubs of grpc name a class where any callable is meant.)
-    context.add_done_callback(cast("Any", lambda _: stream.leave()))
+    context.add_done_callback(cast("Any", leave))
     async for event in stream:
+        watch.see(event)
         yield event

@@ -18,6 +18,7 @@ from grpc import aio
 
 from mixdown.audio.v1 import audio_pb2
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS
 from services.runtime.blobs import Blob, BlobStore
 from services.runtime.errors import BlobStoreUnavailableError
@@ -89,6 +90,7 @@ class Cleaner:
                 session_pb2.ConfirmDeletionsRequest(names=names), timeout=SESSION_TIMEOUT_SECONDS
             )
             count += len(names)
+            metrics.DELETED.inc(len(names))
             _log.info("deleted", blobs=len(due.blobs), parts=len(due.staging_keys))
 
     async def sweep(self, now: datetime | None = None) -> None:

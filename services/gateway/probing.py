@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import structlog
 
 from mixdown.audio.v1 import audio_pb2
+from services.gateway import metrics
 from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits
 from services.gateway.settings import GatewaySettings
@@ -59,7 +60,8 @@ class Prober:
             UnsupportedAudioError: rate, channels or length are beyond the limits.
         """
         async with self._places:
-            answer = await self._ask_worker(file)
+            with metrics.PROBE_SECONDS.time():
+                answer = await self._ask_worker(file)
         if "audio" in answer:
             return _properties(answer["audio"])
         if answer["reason"] == UnsupportedAudioError.reason:

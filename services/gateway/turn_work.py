@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import PurePath
 
@@ -15,6 +16,7 @@ from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.mix.v1 import mix_pb2
 from mixdown.remixer.v1 import remixer_pb2
 from mixdown.session.v1 import session_pb2
+from services.gateway import metrics
 from services.gateway.backends import (
     INTERPRETER_TIMEOUT_SECONDS,
     Backends,
@@ -95,6 +97,7 @@ class TurnWork:
             ServiceUnavailableError: a service could not be reached; the turn rests and can go on.
             RequestIdConflictError: the turn is about something else than what is given.
         """
+        began = time.monotonic()
         async with self._leased.held():
             for event in self._work.events:
                 await self._playback.show(event)
@@ -106,8 +109,10 @@ class TurnWork:
                 event = await self._leased.finish(
                     failed=conversation_pb2.Failed(error=failure.error)
                 )
+                metrics.count_failed(failure.error)
             else:
                 event = await self._leased.finish(completed=conversation_pb2.Completed(notes=notes))
+                metrics.count_completed(interpreted, time.monotonic() - began)
             await self._playback.show(event)
 
     async def _interpret(self) -> conversation_pb2.Interpreted:
@@ -281,6 +286,7 @@ class TurnWork:
                     self._leased.last_error = error_message(error)
                     raise ServiceUnavailableError from error
                 raise _TurnFailedError(error_message(error)) from error
+            metrics.RETRIES.labels(error.code().name).inc()
             _log.info("asking_again", code=error.code().name, pause_seconds=pause)
             await self._playback.listener.passing(
                 progress=conversation_pb2.Progress(stage=conversation_pb2.Progress.STAGE_QUEUED)

@@ -13,6 +13,7 @@ from grpc import aio
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.session.v1 import session_pb2
+from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
 from services.gateway.errors import LeaseLostError
 from services.gateway.lease import LeasedTurn, duration
@@ -73,6 +74,7 @@ class Turns:
         self._holder = f"gateway@{socket.gethostname()}"
         self._tasks: set[asyncio.Task[None]] = set()
         self._ours: dict[str, LeasedTurn] = {}
+        metrics.observe_turns(lambda: len(self._ours))
 
     def begin(
         self,
@@ -120,6 +122,8 @@ class Turns:
             session_pb2.CancelTurnRequest(user_id=user, turn_id=turn_id),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
+        if turn.state == conversation_pb2.Turn.STATE_CANCELLED:
+            metrics.count_cancelled()
         if turn.state == conversation_pb2.Turn.STATE_CANCELLED and turn_id in self._ours:
             self._ours[turn_id].lose()  # other replicas notice when they renew or write
         return turn
@@ -146,6 +150,7 @@ class Turns:
         if not claimed.HasField("turn"):
             return False
         if claimed.HasField("lease"):
+            metrics.TAKEOVERS.inc()
             _log.info("turn_taken_over", turn_id=claimed.turn.turn_id)
             listener = Listener(Wish(audio=False), claimed.turn.turn_id)
             listener.leave()  # nobody has asked for it
@@ -225,15 +230,17 @@ class Turns:
         )
         self._ours[turn_id] = leased
         try:
-            await TurnWork(
-                self._backends,
-                leased,
-                work,
-                playback,
-                given,
-                patience_seconds=self._settings.patience_seconds,
-                last_attempt=detached or work.turn.attempt_count >= self._settings.turn_attempts,
-            ).run()
+            with metrics.working():
+                await TurnWork(
+                    self._backends,
+                    leased,
+                    work,
+                    playback,
+                    given,
+                    patience_seconds=self._settings.patience_seconds,
+                    last_attempt=detached
+                    or work.turn.attempt_count >= self._settings.turn_attempts,
+                ).run()
         finally:
             if self._ours.get(turn_id) is leased:
                 del self._ours[turn_id]

@@ -19,6 +19,7 @@ from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.session.v1 import session_pb2
+from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, reason_of
 from services.gateway.errors import (
     REFUSED_FILES,
@@ -33,6 +34,7 @@ from services.gateway.probing import Prober
 from services.gateway.request_rules import check_display_name, check_upload_id
 from services.gateway.settings import GatewaySettings
 from services.runtime.blobs import BlobStore
+from services.runtime.metrics import counted
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _BATCH_BYTES = 1 << 20  # every batch is flushed to disk, which costs milliseconds
@@ -66,6 +68,12 @@ class Uploads:
         self, user: str, messages: AsyncIterator[gateway_pb2.UploadTrackRequest]
     ) -> conversation_pb2.Track:
         """Receives the rest of an upload and returns the track. Raises as the contract tells."""
+        with counted(metrics.UPLOADS):
+            return await self._receive(user, messages)
+
+    async def _receive(
+        self, user: str, messages: AsyncIterator[gateway_pb2.UploadTrackRequest]
+    ) -> conversation_pb2.Track:
         start = await self._start(messages)
         upload = await self._begin(user, start)
         if upload.track_id:
@@ -129,6 +137,7 @@ class Uploads:
             async for message in messages:
                 if message.HasField("start"):
                     raise RepeatedStartError("`start` is said once.")
+                metrics.UPLOAD_BYTES.inc(len(message.data))
                 await staging.append(message.data)
             await staging.flush()
         except asyncio.CancelledError:

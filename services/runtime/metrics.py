@@ -12,7 +12,8 @@ few values that the code knows: never a user, a session, a track, or words that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 import grpc
@@ -131,3 +132,14 @@ def outcome_of(error: BaseException | None) -> str:
         return "cancelled"
     code: object = getattr(error, "code", None)  # a MixdownError's, or what a called service said
     return "refused" if (code() if callable(code) else code) in _REFUSALS else "failed"
+
+
+@contextmanager
+def counted(ended: Counter) -> Iterator[None]:
+    """Counts what happens inside by its outcome, the one label of `ended`."""
+    try:
+        yield
+    except BaseException as error:
+        ended.labels(outcome_of(error)).inc()
+        raise
+    ended.labels(outcome_of(None)).inc()
