@@ -18,6 +18,7 @@ from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
 from services.session.settings import SessionSettings
 from services.session.sweeper import Sweeper
+from services.session.turns import TurnRules
 
 _log = structlog.get_logger("mixdown.session")
 
@@ -35,7 +36,7 @@ async def serve(settings: SessionSettings) -> None:
     service = SessionService(
         database,
         settings.watch_poll_seconds,
-        turn_attempts=settings.turn_attempts,
+        TurnRules(settings.turn_attempts, settings.turn_line_limit),
         deletion_grace=timedelta(seconds=settings.deletion_grace_seconds),
     )
     sweeper = Sweeper(

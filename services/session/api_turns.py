@@ -26,9 +26,11 @@ from services.session.errors import MixSettingOutOfRangeError
 from services.session.mix_history import MixChange, Replace, Walk
 from services.session.resources import Context, Lease, Turn, TurnEvent, Work
 from services.session.tables import Document
-from services.session.turns import Understanding
+from services.session.turn_writing import Understanding
+from services.session.turns import Order
 
 _STATES: dict[str, conversation_pb2.Turn.State.ValueType] = {
+    "waiting": conversation_pb2.Turn.STATE_WAITING,
     "pending": conversation_pb2.Turn.STATE_PENDING,
     "running": conversation_pb2.Turn.STATE_RUNNING,
     "completed": conversation_pb2.Turn.STATE_COMPLETED,
@@ -44,6 +46,27 @@ _ENGINES = {
 def duration_from_message(message: Duration) -> timedelta:
     """Reads a duration."""
     return timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
+
+
+def lease_duration_of(
+    request: session_pb2.BeginTurnRequest
+    | session_pb2.ClaimTurnRequest
+    | session_pb2.ClaimExpiredTurnRequest
+    | session_pb2.RenewLeaseRequest,
+) -> timedelta | None:
+    """Reads how long a lease is to hold; None where that is not said."""
+    if not request.HasField("lease_duration"):
+        return None
+    return duration_from_message(request.lease_duration)
+
+
+def order_from_message(message: session_pb2.BeginTurnRequest) -> Order:
+    """Reads what a new turn is to do."""
+    return Order(
+        prompt=message.prompt,
+        output_format=to_document(message.format),
+        given=to_document(message.given) if message.HasField("given") else None,
+    )
 
 
 def understanding_from_message(message: interpreter_pb2.Interpretation) -> Understanding:
@@ -133,6 +156,11 @@ def work_to_message(work: Work) -> session_pb2.Work:
         track=track,
         context=None if work.context is None else _context_to_message(work.context, track_seconds),
         events=[event_to_message(event) for event in work.events],
+        given=(
+            None
+            if work.given is None
+            else from_document(work.given, interpreter_pb2.Interpretation())
+        ),
     )
 
 

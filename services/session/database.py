@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -72,10 +72,16 @@ class Transaction:
     Args:
         rows: Where rows are read and written.
         now: When it began, by the database's clock.
+        touched: Turns that something was stored for.
     """
 
     rows: Session
     now: datetime
+    touched: set[str] = field(default_factory=set)
+
+    def touch(self, turn_id: str) -> None:
+        """Remembers that those who follow a turn are to look again once this is committed."""
+        self.touched.add(turn_id)
 
     def insert_if_absent(self, table: type[SQLModel], values: Mapping[str, Any]) -> bool:
         """Inserts a row unless one with the same key is there. Returns whether it was inserted.
@@ -109,6 +115,11 @@ class Database:
         _log_slow_statements(self.engine, slow_seconds)
         self._clock = clock or database_time
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
+        self._followers: list[Callable[[str], None]] = []
+
+    def tell(self, follower: Callable[[str], None]) -> None:
+        """Calls `follower` with every turn that something is stored for here, once it is."""
+        self._followers.append(follower)
 
     async def write(
         self,
@@ -143,14 +154,22 @@ class Database:
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _T:
+        touched: set[str] = set()
+
         def run() -> _T:
             with self.transaction(read_only=read_only) as transaction:
-                return operation(transaction, *args, **kwargs)
+                result = operation(transaction, *args, **kwargs)
+            touched.update(transaction.touched)
+            return result
 
         context = contextvars.copy_context()  # so that a log line in the thread knows its request
         loop = asyncio.get_running_loop()
         # Cancelling the caller does not stop the thread: the transaction ends, one way or other.
-        return await loop.run_in_executor(self._threads, functools.partial(context.run, run))
+        result = await loop.run_in_executor(self._threads, functools.partial(context.run, run))
+        for turn_id in touched:
+            for follower in self._followers:
+                follower(turn_id)
+        return result
 
     @contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[Transaction]:

@@ -10,7 +10,7 @@ MixdownError
     │   ├── InvalidPageTokenError, InvalidPageSizeError, InvalidLeaseDurationError
     │   └── InvalidEventError, UnknownMixTargetError, MixSettingOutOfRangeError
     ├── UploadConflictError, RequestIdConflictError, TurnEndedError
-    ├── TurnInProgressError, TurnLeasedError, LeaseLostError
+    ├── TurnInProgressError, TurnLineFullError, TurnLeasedError, LeaseLostError
     ├── BlobLeavingError, BlobGoneError, ShuttingDownError
     └── DatabaseUnavailableError
 """
@@ -194,6 +194,20 @@ class TurnInProgressError(SessionError):
     def __init__(self, turn_id: str) -> None:
         super().__init__(
             "Another turn of this session is still running.", metadata={"turn_id": turn_id}
+        )
+
+
+class TurnLineFullError(SessionError):
+    """Too many turns of the session wait for another one."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TURN_LINE_FULL"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"{limit} turns of this session wait already.",
+            metadata={"limit": str(limit)},
+            retry_after_seconds=5.0,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import func
+from sqlalchemy import func, insert
 from sqlmodel import col, select
 
 from services.session.database import Transaction
@@ -20,20 +20,28 @@ def append(
     output_name: str = "",
 ) -> TurnEvent:
     """Appends an event. The caller has locked the turn's session and knows that it is new."""
-    last = transaction.rows.exec(
-        select(func.max(TurnEventRow.sequence)).where(col(TurnEventRow.turn_id) == turn_id)
-    ).one()
-    row = TurnEventRow(
-        turn_id=turn_id,
-        sequence=(last or 0) + 1,
-        kind=kind,
-        output_name=output_name,
-        payload=payload,
-        create_time=transaction.now,
+    last = select(func.coalesce(func.max(TurnEventRow.sequence), 0)).where(
+        col(TurnEventRow.turn_id) == turn_id
     )
-    transaction.rows.add(row)
-    transaction.rows.flush()
-    return _event(row)
+    transaction.rows.flush()  # the turn may be new
+    sequence: int = (
+        transaction.rows.connection()
+        .execute(
+            insert(TurnEventRow)
+            .values(
+                turn_id=turn_id,
+                sequence=last.scalar_subquery() + 1,
+                kind=kind,
+                output_name=output_name,
+                payload=payload,
+                create_time=transaction.now,
+            )
+            .returning(col(TurnEventRow.sequence))
+        )
+        .scalar_one()
+    )
+    transaction.touch(turn_id)
+    return TurnEvent(turn_id, sequence, kind, payload, transaction.now)
 
 
 def find(
@@ -48,6 +56,13 @@ def find(
         )
     ).first()
     return None if row is None else _event(row)
+
+
+def get(transaction: Transaction, turn_id: str, kind: EventKind) -> TurnEvent:
+    """Returns the event of a kind that a turn is known to have."""
+    event = find(transaction, turn_id, kind)
+    assert event is not None, "stored in the transaction that changed the turn"
+    return event
 
 
 def list_after(transaction: Transaction, turn_id: str, sequence: int) -> tuple[TurnEvent, ...]:

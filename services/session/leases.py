@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlmodel import col, select
+
+from services.session import turn_line
 from services.session.database import Transaction
-from services.session.errors import (
-    InvalidLeaseDurationError,
-    LeaseLostError,
-    SessionNotFoundError,
-    TurnNotFoundError,
-)
+from services.session.errors import InvalidLeaseDurationError, LeaseLostError, TurnNotFoundError
 from services.session.resources import Lease
-from services.session.sessions import lock_session
 from services.session.tables import UNFINISHED, Document, SessionRow, TurnRow
 
 DEFAULT_DURATION = timedelta(seconds=30)
@@ -44,7 +41,11 @@ def check_duration(duration: timedelta | None) -> timedelta:
 
 def is_held(transaction: Transaction, turn: TurnRow) -> bool:
     """Returns whether somebody works on a turn."""
-    return turn.lease_expire_time is not None and turn.lease_expire_time > transaction.now
+    return (
+        turn.state == UNFINISHED
+        and turn.lease_expire_time is not None
+        and turn.lease_expire_time > transaction.now
+    )
 
 
 def grant(transaction: Transaction, turn: TurnRow, holder: str, duration: timedelta) -> Lease:
@@ -69,26 +70,35 @@ def renew_lease(
 
 
 def release_turn(
-    transaction: Transaction, *, turn_id: str, token: int, error: Document | None = None
+    transaction: Transaction,
+    *,
+    turn_id: str,
+    token: int,
+    error: Document | None = None,
+    go_on: bool = False,
 ) -> None:
     """Gives a lease back. What is not held any more needs no giving back.
 
     Args:
         transaction: The transaction.
         turn_id: The turn.
-        token: The fencing token.
+        token: The fencing token; 0 of a turn that was never leased.
         error: What kept the holder from going on, which the turn fails with if it is given up.
+        go_on: Whether others are to go on at once; otherwise it rests until somebody asks for it.
 
     Raises:
         TurnNotFoundError: there is no such turn.
     """
-    try:
-        _, turn = require(transaction, turn_id, token)
-    except LeaseLostError:
+    _, turn = lock_turn(transaction, turn_id)
+    if turn.lease_expire_time is None or turn.lease_token != token:
         return
-    turn.lease_expire_time = None
     if error is not None:
         turn.last_error = error
+    if go_on and turn.state == UNFINISHED:
+        turn_line.wake(transaction, turn)
+    elif not go_on:
+        turn_line.rest(transaction, turn)
+    transaction.touch(turn_id)
 
 
 def require(transaction: Transaction, turn_id: str, token: int) -> tuple[SessionRow, TurnRow]:
@@ -99,10 +109,19 @@ def require(transaction: Transaction, turn_id: str, token: int) -> tuple[Session
         LeaseLostError: another holds the turn, it was given back, or it has ended.
     """
     session, turn = lock_turn(transaction, turn_id)
-    held = turn.state == UNFINISHED and turn.lease_expire_time is not None
-    if not held or turn.lease_token != token:
-        raise LeaseLostError(turn_id)
+    check(turn, token)
     return session, turn
+
+
+def check(turn: TurnRow, token: int) -> None:
+    """Checks that a turn, whose session the caller has locked, is leased by this token.
+
+    Raises:
+        LeaseLostError: another holds the turn, it was given back, or it has ended.
+    """
+    held = turn.state == UNFINISHED and turn.lease_expire_time is not None
+    if not held or turn.lease_token != token or token < 1:
+        raise LeaseLostError(turn.turn_id)
 
 
 def lock_turn(
@@ -115,15 +134,17 @@ def lock_turn(
     Raises:
         TurnNotFoundError: there is no such turn, or it is not the user's, where one is named.
     """
-    turn = transaction.rows.get(TurnRow, turn_id)
-    session = turn and transaction.rows.get(SessionRow, turn.session_id)
-    if not turn or not session or user_id not in {None, session.user_id}:
+    session_id = select(TurnRow.session_id).where(col(TurnRow.turn_id) == turn_id)
+    wanted = select(SessionRow).where(col(SessionRow.session_id) == session_id.scalar_subquery())
+    if user_id is not None:  # nobody waits for what is not theirs
+        wanted = wanted.where(col(SessionRow.user_id) == user_id)
+    session = transaction.rows.exec(
+        wanted.with_for_update(of=SessionRow).execution_options(populate_existing=True)
+    ).first()
+    # Read after the lock: what the holder before us has left.
+    turn = session and transaction.rows.get(TurnRow, turn_id, populate_existing=True)
+    if not session or not turn:
         raise TurnNotFoundError(turn_id)
-    try:
-        session = lock_session(transaction, session.user_id, session.session_id)
-    except SessionNotFoundError:  # deleted while we waited
-        raise TurnNotFoundError(turn_id) from None
-    transaction.rows.refresh(turn)
     return session, turn
 
 

@@ -10,7 +10,7 @@ from mixdown.mix import Mix
 from services.runtime.blobs import Blob
 from services.session.tables import Document
 
-TurnState = Literal["pending", "running", "completed", "failed", "cancelled"]
+TurnState = Literal["waiting", "pending", "running", "completed", "failed", "cancelled"]
 EventKind = Literal[
     "accepted",
     "interpreted",
@@ -158,8 +158,9 @@ class Context:
 class Work:
     """A turn and all that is needed to work on it.
 
-    `lease` is None where the turn has ended or somebody else holds it; `context` where it has
-    ended.
+    `lease` is None where the turn has ended, must wait, or somebody else holds it; `context` where
+    it has ended or must wait. `given` is the interpretation that a turn without words was begun
+    with.
     """
 
     user_id: str
@@ -169,3 +170,4 @@ class Work:
     track: Track
     context: Context | None
     events: tuple[TurnEvent, ...]
+    given: Document | None

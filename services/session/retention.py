@@ -9,7 +9,7 @@ from sqlmodel import col, exists, select
 from services.session import deletions
 from services.session.database import Transaction
 from services.session.sessions import delete_session
-from services.session.tables import UNFINISHED, SessionRow, TrackRow, TurnRow, UploadRow
+from services.session.tables import UNFINISHED, WAITING, SessionRow, TrackRow, TurnRow, UploadRow
 from services.session.tracks import delete_track
 
 BATCH = 50
@@ -36,7 +36,8 @@ def expire(transaction: Transaction, *, keep: timedelta | None, keep_uploads: ti
 
 def _expire_sessions(transaction: Transaction, limit: datetime) -> int:
     busy = exists().where(
-        col(TurnRow.session_id) == col(SessionRow.session_id), col(TurnRow.state) == UNFINISHED
+        col(TurnRow.session_id) == col(SessionRow.session_id),
+        col(TurnRow.state).in_((UNFINISHED, WAITING)),
     )
     rows = transaction.rows.exec(
         select(SessionRow)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from services.session.database import unavailable_when_unreachable
 
@@ -32,11 +34,38 @@ def migrate(engine: Engine, revision: str = "head") -> None:
     config = Config()
     # Not through the parser of ini files, to which a "%" in a path means something.
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with unavailable_when_unreachable(), engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SET LOCAL statement_timeout = 0"))
-            connection.execute(text("SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    alone = _alone_postgresql if engine.dialect.name == "postgresql" else _alone_sqlite
+    with unavailable_when_unreachable(), alone(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
     _log.info("schema is up to date", revision=revision)
+
+
+@contextmanager
+def _alone_postgresql(engine: Engine) -> Iterator[Connection]:
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+        yield connection
+
+
+@contextmanager
+def _alone_sqlite(engine: Engine) -> Iterator[Connection]:
+    """Opens the one transaction that writes, with references checked at its end only.
+
+    A change of a constraint copies its table and drops the old one; with references in force all
+    rows that refer to it would go with it. They cannot be switched within a transaction.
+    """
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA foreign_keys=OFF").close()
+        try:
+            with connection.begin():
+                yield connection
+                broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+                if broken:
+                    raise RuntimeError(f"a migration broke references: {broken[:5]}")
+        finally:
+            driver.execute("PRAGMA foreign_keys=ON").close()

@@ -135,9 +135,14 @@ def lock_session(transaction: Transaction, user_id: str, session_id: str) -> Ses
     Raises:
         SessionNotFoundError: there is no such session.
     """
-    session_row(transaction, user_id, session_id)  # nobody waits for what is not theirs
-    row = transaction.rows.get(SessionRow, session_id, with_for_update=True, populate_existing=True)
-    if row is None:  # deleted while we waited
+    row = transaction.rows.exec(
+        select(SessionRow)
+        # Nobody waits for what is not theirs.
+        .where(col(SessionRow.session_id) == session_id, col(SessionRow.user_id) == user_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).first()
+    if row is None:
         raise SessionNotFoundError(session_id)
     return row
 

@@ -47,6 +47,12 @@ class SessionSettings(Settings):
         description="A turn that was begun so often and never ended fails for good, whatever "
         "became of those who worked on it.",
     )
+    turn_line_limit: int = Field(
+        default=8,
+        ge=0,
+        le=1000,
+        description="Turns of one session that may wait for another one at once.",
+    )
     retention_days: float = Field(
         default=0,
         ge=0,

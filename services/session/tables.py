@@ -33,7 +33,10 @@ Document = dict[str, Any]
 """A message of the contracts as JSON."""
 
 UNFINISHED = "unfinished"
-"""State of a turn that has not ended; its lease tells whether somebody works on it."""
+"""State of the one turn of a session whose time has come; its lease tells who works on it."""
+
+WAITING = "waiting"
+"""State of a turn that comes after the unfinished one, and after those that came before it."""
 
 
 def new_id() -> str:
@@ -223,7 +226,9 @@ class TurnRow(_Table, table=True):
 
     What was understood (`interpret_time` and the columns after it) is NULL until then. `mix_id` and
     `redo_tip_mix_id` are where the session stands once the turn is completed. `lease_expire_time`
-    is NULL while nobody holds the turn. `last_error` is what the last who gave it back has told.
+    is NULL while nobody wants the turn: it rests. Of a turn that waits it is when somebody last
+    asked for it. `last_error` is what the last who gave it back has told. `given` is the
+    interpretation that a turn without words was begun with.
     """
 
     __tablename__ = "turns"
@@ -238,6 +243,13 @@ class TurnRow(_Table, table=True):
             postgresql_where=text(f"state = '{UNFINISHED}'"),
         ),
         Index(
+            "ix_turns_waiting",
+            "session_id",
+            "ordinal",
+            sqlite_where=text(f"state = '{WAITING}'"),
+            postgresql_where=text(f"state = '{WAITING}'"),
+        ),
+        Index(
             "ix_turns_leases",
             "lease_expire_time",
             sqlite_where=text(f"state = '{UNFINISHED}'"),
@@ -245,12 +257,16 @@ class TurnRow(_Table, table=True):
         ),
         CheckConstraint("ordinal >= 1", name="ordinal"),
         CheckConstraint(
-            f"state IN ('{UNFINISHED}', 'completed', 'failed', 'cancelled')", name="state"
+            f"state IN ('{WAITING}', '{UNFINISHED}', 'completed', 'failed', 'cancelled')",
+            name="state",
         ),
-        CheckConstraint(f"(state = '{UNFINISHED}') = (end_time IS NULL)", name="end_time"),
+        CheckConstraint(
+            f"(state IN ('{WAITING}', '{UNFINISHED}')) = (end_time IS NULL)", name="end_time"
+        ),
         CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="error"),
         CheckConstraint(
-            f"lease_expire_time IS NULL OR state = '{UNFINISHED}'", name="ended_without_lease"
+            f"lease_expire_time IS NULL OR state IN ('{WAITING}', '{UNFINISHED}')",
+            name="ended_without_lease",
         ),
     )
 
@@ -260,6 +276,7 @@ class TurnRow(_Table, table=True):
     ordinal: int
     prompt: str = Field(sa_type=Text)
     output_format: Document = Field(sa_type=Json)
+    given: Document | None = Field(default=None, sa_type=Json)
     state: str = Field(default=UNFINISHED, sa_type=Text)
     interpret_time: datetime | None = Field(default=None, sa_type=UtcTime)
     intent: Document | None = Field(default=None, sa_type=Json)

@@ -8,7 +8,7 @@ from typing import cast
 
 from sqlmodel import col, select
 
-from services.session import events, leases
+from services.session import events, leases, turn_line
 from services.session.artifacts import artifacts_of
 from services.session.database import Transaction
 from services.session.errors import TurnNotFoundError
@@ -70,14 +70,23 @@ def events_since(
         TurnNotFoundError: there is no such turn.
     """
     turn = _turn_row(transaction, user_id, turn_id)
-    is_over = turn.state != UNFINISHED or not leases.is_held(transaction, turn)
+    is_over = not leases.is_held(transaction, turn)
     return EventsSince(events.list_after(transaction, turn_id, after_sequence), is_over)
+
+
+def place_in_line(transaction: Transaction, *, user_id: str, turn_id: str) -> int:
+    """Returns how many turns of its session come before a turn; 0 where it need not wait.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+    """
+    return turn_line.turns_ahead(transaction, _turn_row(transaction, user_id, turn_id))
 
 
 def load_context(transaction: Transaction, session: SessionRow) -> Context:
     """Returns the conversation so far: the completed turns and what they led to."""
     newest = transaction.rows.exec(
-        select(TurnRow)
+        select(TurnRow.prompt, TurnRow.intent, TurnRow.targets, TurnRow.reply)
         .where(col(TurnRow.session_id) == session.session_id, col(TurnRow.state) == "completed")
         .order_by(col(TurnRow.ordinal).desc())
         .limit(HISTORY_TURNS)
@@ -88,8 +97,8 @@ def load_context(transaction: Transaction, session: SessionRow) -> Context:
     return Context(
         mix=mixes[line.current],
         history=tuple(
-            Exchange(turn.prompt, turn.intent, tuple(turn.targets), turn.reply)
-            for turn in reversed(newest)
+            Exchange(prompt, intent, tuple(targets), reply)
+            for prompt, intent, targets, reply in reversed(newest)
         ),
         proposal=session.proposal,
         stems=tuple(session.stems),
@@ -98,15 +107,17 @@ def load_context(transaction: Transaction, session: SessionRow) -> Context:
     )
 
 
-def to_turn(transaction: Transaction, row: TurnRow) -> Turn:
-    """Returns a row as a value, with its mix and artifacts."""
-    return to_turns(transaction, [row])[0]
+def to_turn(transaction: Transaction, row: TurnRow, *, is_new: bool = False) -> Turn:
+    """Returns a row as a value, with its mix and artifacts; a new one has neither."""
+    return to_turns(transaction, [row], are_new=is_new)[0]
 
 
-def to_turns(transaction: Transaction, rows: Sequence[TurnRow]) -> list[Turn]:
+def to_turns(
+    transaction: Transaction, rows: Sequence[TurnRow], *, are_new: bool = False
+) -> list[Turn]:
     """Returns rows as values, with their mixes and artifacts."""
     mixes = load_mixes(transaction, [row.mix_id for row in rows])
-    artifacts = artifacts_of(transaction, [row.turn_id for row in rows])
+    artifacts = {} if are_new else artifacts_of(transaction, [row.turn_id for row in rows])
     return [
         Turn(
             turn_id=row.turn_id,
@@ -133,7 +144,7 @@ def to_turns(transaction: Transaction, rows: Sequence[TurnRow]) -> list[Turn]:
 
 
 def _state(transaction: Transaction, row: TurnRow) -> TurnState:
-    if row.state != UNFINISHED:
+    if row.state != UNFINISHED:  # "waiting" included
         return cast("TurnState", row.state)
     return "running" if leases.is_held(transaction, row) else "pending"
 

@@ -1,66 +1,78 @@
-"""Turns: durable, idempotent work.
+"""Turns: durable, idempotent work, begun, claimed and cancelled.
 
-A turn is stored before anything is done for it and ends exactly once. Its change of the mix and its
-proposal take effect with its completion: a turn that fails or is cancelled leaves the conversation
-as it was. A session has at most one unfinished turn; the database holds that too.
+A turn is stored before anything is done for it and ends exactly once. A session has at most one
+unfinished turn; the database holds that too. Others are refused or wait in line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 import grpc
+from sqlalchemy import or_
 from sqlmodel import col, select
 
-from mixdown.mix import Mix
-from services.session import events, leases
-from services.session.artifacts import store_artifact
+from services.session import events, leases, turn_line
 from services.session.database import Transaction
 from services.session.errors import (
-    InvalidEventError,
     RequestIdConflictError,
     TurnEndedError,
     TurnInProgressError,
     TurnLeasedError,
 )
-from services.session.mix_history import MixChange
-from services.session.mixes import apply_change, load_mixes
 from services.session.names import check_request_id
-from services.session.resources import Lease, NewArtifact, Turn, TurnEvent, Work
+from services.session.resources import Lease, Turn, Work
 from services.session.sessions import lock_session, to_session
-from services.session.tables import UNFINISHED, Document, SessionRow, TrackRow, TurnRow
+from services.session.tables import (
+    UNFINISHED,
+    WAITING,
+    Document,
+    SessionRow,
+    TrackRow,
+    TurnRow,
+    new_id,
+)
 from services.session.tracks import to_track
 from services.session.turn_reading import load_context, to_turn
 
 ATTEMPTS = 20
 """How often a turn is leased before it fails."""
 
+_FIRST_CLAIM = timedelta(seconds=2)
+"""A turn whose time has come is left so long to whoever has waited with it."""
+
 
 @dataclass(frozen=True)
-class Understanding:
-    """What a prompt was understood to mean.
+class TurnRules:
+    """The rules of an installation.
 
     Args:
-        intent: The intent; None for a turn without words.
-        change: What happens to the mix.
-        reply: The answer to the user.
-        proposal: What a plain "yes" would carry out.
-        targets: Targets that the turn touches or speaks of.
-        outputs: Files to render.
-        engine: Which engine understood it.
-        confidence: How sure it was, 0 to 1.
+        attempts: How often a turn is leased before it fails.
+        line_limit: How many turns of one session may wait.
     """
 
-    intent: Document | None
-    change: MixChange
-    reply: str
-    proposal: Document | None
-    targets: tuple[str, ...]
-    outputs: tuple[Document, ...]
-    engine: str
-    confidence: float
+    attempts: int = ATTEMPTS
+    line_limit: int = turn_line.LIMIT
+
+
+DEFAULT_RULES = TurnRules()
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a new turn is to do.
+
+    Args:
+        prompt: What is said; empty for a turn without words.
+        output_format: Format of the outputs.
+        given: The interpretation of a turn without words.
+    """
+
+    prompt: str
+    output_format: Document
+    given: Document | None = None
 
 
 def begin_turn(
@@ -69,40 +81,48 @@ def begin_turn(
     user_id: str,
     session_id: str,
     request_id: str,
-    prompt: str,
-    output_format: Document,
+    order: Order,
+    waits: bool,
     holder: str,
     lease_duration: timedelta | None,
-    attempts: int = ATTEMPTS,
+    rules: TurnRules = DEFAULT_RULES,
 ) -> Work:
-    """Stores a turn and leases it; said again, returns the same turn.
+    """Stores a turn, and leases it or lets it wait in line; said again, returns the same turn.
 
-    An earlier turn that is unfinished and that nobody works on is cancelled: who speaks anew has
-    given it up, and a session is never stuck.
+    Where the turn does not wait, an earlier one that is unfinished and that nobody works on is
+    cancelled: who speaks anew has given it up, and a session is never stuck. Where it waits, that
+    one is finished before it.
+
+    Args:
+        transaction: The transaction.
+        user_id: The user.
+        session_id: The session.
+        request_id: The caller's identifier of the turn.
+        order: What is to be done.
+        waits: Whether the turn waits where another is worked on.
+        holder: Who asks for the lease.
+        lease_duration: How long the lease holds; None means 30 s.
+        rules: The rules of this installation.
 
     Raises:
         SessionNotFoundError: there is no such session.
         InvalidRequestIdError: the request id is empty or too long.
-        RequestIdConflictError: the request id was used with another prompt or format.
-        TurnInProgressError: somebody works on another turn of the session.
+        RequestIdConflictError: the request id was used with another order.
+        TurnInProgressError: somebody works on another turn of the session, or others wait.
+        TurnLineFullError: too many turns of the session wait.
     """
     check_request_id(request_id)
     duration = leases.check_duration(lease_duration)
     session = lock_session(transaction, user_id, session_id)
-    turn = transaction.rows.exec(
-        select(TurnRow).where(
-            col(TurnRow.session_id) == session_id, col(TurnRow.request_id) == request_id
-        )
-    ).first()
+    found = _same_and_open(transaction, session_id, request_id)
+    turn = next((row for row in found if row.request_id == request_id), None)
     if turn is None:
-        _supersede(transaction, session)
-        turn = _new_turn(transaction, session, request_id, prompt, output_format)
-    elif (turn.prompt, turn.output_format) != (prompt, output_format):
+        turn = _new_turn(session, request_id, order, transaction)
+        _queue(transaction, turn, found, waits, rules)
+        return _first_work(transaction, session, turn, holder, duration)
+    if Order(turn.prompt, turn.output_format, turn.given) != order:
         raise RequestIdConflictError(request_id)
-    lease = None
-    if turn.state == UNFINISHED and not leases.is_held(transaction, turn):
-        lease = _grant(transaction, turn, holder, duration, attempts)
-    return _work(transaction, session, turn, lease)
+    return _claim(transaction, session, turn, holder, duration, rules)
 
 
 def claim_turn(
@@ -112,9 +132,11 @@ def claim_turn(
     turn_id: str,
     holder: str,
     lease_duration: timedelta | None,
-    attempts: int = ATTEMPTS,
+    rules: TurnRules = DEFAULT_RULES,
 ) -> Work:
     """Leases a turn that nobody works on; one that was leased too often fails instead.
+
+    A turn that waits comes without a lease, and is carried out when its time has come.
 
     Raises:
         TurnNotFoundError: there is no such turn.
@@ -123,12 +145,11 @@ def claim_turn(
     """
     duration = leases.check_duration(lease_duration)
     session, turn = leases.lock_turn(transaction, turn_id, user_id)
-    if turn.state != UNFINISHED:
+    if turn.state not in {UNFINISHED, WAITING}:
         raise TurnEndedError(turn_id)
     if leases.is_held(transaction, turn):
         raise TurnLeasedError(turn_id)
-    lease = _grant(transaction, turn, holder, duration, attempts)
-    return _work(transaction, session, turn, lease)
+    return _claim(transaction, session, turn, holder, duration, rules)
 
 
 def claim_expired_turn(
@@ -136,7 +157,7 @@ def claim_expired_turn(
     *,
     holder: str,
     lease_duration: timedelta | None,
-    attempts: int = ATTEMPTS,
+    rules: TurnRules = DEFAULT_RULES,
 ) -> Work | None:
     """Leases any turn whose holder has died; None where there is none.
 
@@ -147,7 +168,14 @@ def claim_expired_turn(
     found = transaction.rows.exec(
         select(SessionRow, TurnRow)
         .join(TurnRow, col(TurnRow.session_id) == col(SessionRow.session_id))
-        .where(col(TurnRow.state) == UNFINISHED, col(TurnRow.lease_expire_time) <= transaction.now)
+        .where(
+            col(TurnRow.state) == UNFINISHED,
+            col(TurnRow.lease_expire_time) <= transaction.now,
+            or_(
+                col(TurnRow.attempt_count) > 0,
+                col(TurnRow.lease_expire_time) <= transaction.now - _FIRST_CLAIM,
+            ),
+        )
         .order_by(col(TurnRow.lease_expire_time))
         .limit(1)
         # The session's row is the lock of its turns.
@@ -159,123 +187,7 @@ def claim_expired_turn(
     transaction.rows.refresh(turn)
     if turn.state != UNFINISHED or leases.is_held(transaction, turn):
         return None  # somebody was faster
-    lease = _grant(transaction, turn, holder, duration, attempts)
-    return _work(transaction, session, turn, lease)
-
-
-def record_understanding(
-    transaction: Transaction, *, turn_id: str, token: int, understanding: Understanding
-) -> TurnEvent:
-    """Stores what a prompt means, and the mix that it leads to; said again, returns what is stored.
-
-    Raises:
-        TurnNotFoundError: there is no such turn.
-        LeaseLostError: the caller does not hold the turn.
-        UnknownMixTargetError: the new mix names a target that the session's model does not have.
-        MixSettingOutOfRangeError: a setting of the new mix is out of its range.
-    """
-    session, turn = leases.require(transaction, turn_id, token)
-    if stored := events.find(transaction, turn_id, "interpreted"):
-        return stored
-    line = apply_change(transaction, session, understanding.change)
-    turn.interpret_time = transaction.now
-    turn.intent = understanding.intent
-    turn.reply = understanding.reply
-    turn.mix_id, turn.redo_tip_mix_id = line.current, line.tip
-    turn.proposal = understanding.proposal
-    turn.targets = list(understanding.targets)
-    turn.outputs = list(understanding.outputs)
-    mix = load_mixes(transaction, [line.current])[line.current]
-    payload = _interpreted_payload(understanding, mix)
-    return events.append(transaction, turn_id, "interpreted", payload)
-
-
-def record_output_started(
-    transaction: Transaction, *, turn_id: str, token: int, output_name: str, payload: Document
-) -> TurnEvent:
-    """Stores that an output begins; said again for the same output, returns what is stored.
-
-    Raises:
-        TurnNotFoundError: there is no such turn.
-        LeaseLostError: the caller does not hold the turn.
-        InvalidEventError: the output has no name.
-    """
-    leases.require(transaction, turn_id, token)
-    _check_output_name(output_name)
-    stored = events.find(transaction, turn_id, "output_started", output_name)
-    return stored or events.append(transaction, turn_id, "output_started", payload, output_name)
-
-
-def record_output_finished(
-    transaction: Transaction,
-    *,
-    turn_id: str,
-    token: int,
-    artifact: NewArtifact,
-    details: Document,
-    blob_checked: bool = False,
-) -> TurnEvent:
-    """Stores an artifact and that it is complete; said again, returns what is stored.
-
-    Args:
-        transaction: The transaction.
-        turn_id: The turn.
-        token: The fencing token.
-        artifact: The file.
-        details: The rest of the event's message: everything but the artifact.
-        blob_checked: Whether the caller has seen the blob in the store since it was refused.
-
-    Raises:
-        TurnNotFoundError: there is no such turn.
-        LeaseLostError: the caller does not hold the turn.
-        InvalidEventError: the output has no name.
-        BlobLeavingError: the blob is being deleted right now.
-        BlobGoneError: the blob was deleted lately, and is not `blob_checked`.
-    """
-    leases.require(transaction, turn_id, token)
-    _check_output_name(artifact.name)
-    if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
-        return stored
-    document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
-    payload = {**details, "artifact": document}
-    return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
-
-
-def complete_turn(
-    transaction: Transaction, *, turn_id: str, token: int, notes: tuple[str, ...]
-) -> TurnEvent:
-    """Ends a turn that is done; said again by the same lease, returns what is stored.
-
-    The turn's mix and proposal become the session's.
-
-    Raises:
-        TurnNotFoundError: there is no such turn.
-        LeaseLostError: the caller does not hold the turn.
-        InvalidEventError: the turn was not understood yet.
-    """
-    if stored := _ended_before(transaction, turn_id, token, "completed"):
-        return stored
-    session, turn = leases.require(transaction, turn_id, token)
-    if turn.interpret_time is None:
-        raise InvalidEventError("A turn cannot be completed before it is interpreted.")
-    session.mix_id, session.redo_tip_mix_id = turn.mix_id, turn.redo_tip_mix_id
-    session.proposal = turn.proposal
-    seconds = max(0.0, (transaction.now - turn.create_time).total_seconds())
-    payload = {"duration": f"{seconds:.6f}s", "notes": list(notes)}
-    return _end(transaction, turn, "completed", payload)
-
-
-def fail_turn(transaction: Transaction, *, turn_id: str, token: int, error: Document) -> TurnEvent:
-    """Ends a turn with an error; said again by the same lease, returns what is stored.
-
-    Raises:
-        TurnNotFoundError: there is no such turn.
-        LeaseLostError: the caller does not hold the turn.
-    """
-    if stored := _ended_before(transaction, turn_id, token, "failed"):
-        return stored
-    _, turn = leases.require(transaction, turn_id, token)
-    return _end(transaction, turn, "failed", {"error": error}, error)
+    return _claim(transaction, session, turn, holder, duration, rules)
 
 
 def cancel_turn(transaction: Transaction, *, user_id: str, turn_id: str) -> Turn:
@@ -285,9 +197,114 @@ def cancel_turn(transaction: Transaction, *, user_id: str, turn_id: str) -> Turn
         TurnNotFoundError: there is no such turn.
     """
     _, turn = leases.lock_turn(transaction, turn_id, user_id)
-    if turn.state == UNFINISHED:
-        _end(transaction, turn, "cancelled", {})
+    if turn.state in {UNFINISHED, WAITING}:
+        turn_line.end(transaction, turn, "cancelled", {})
     return to_turn(transaction, turn)
+
+
+def _same_and_open(transaction: Transaction, session_id: str, request_id: str) -> Sequence[TurnRow]:
+    """Returns the turn with a request id and those that have not ended, in order."""
+    return transaction.rows.exec(
+        select(TurnRow)
+        .where(
+            col(TurnRow.session_id) == session_id,
+            or_(
+                col(TurnRow.request_id) == request_id,
+                col(TurnRow.state).in_((UNFINISHED, WAITING)),
+            ),
+        )
+        .order_by(col(TurnRow.ordinal))
+    ).all()
+
+
+def _new_turn(
+    session: SessionRow, request_id: str, order: Order, transaction: Transaction
+) -> TurnRow:
+    session.turn_count += 1
+    session.update_time = transaction.now
+    return TurnRow(
+        turn_id=new_id(),
+        session_id=session.session_id,
+        request_id=request_id,
+        ordinal=session.turn_count,
+        prompt=order.prompt,
+        output_format=order.output_format,
+        given=order.given,
+        create_time=transaction.now,
+    )
+
+
+def _queue(
+    transaction: Transaction,
+    turn: TurnRow,
+    before: Sequence[TurnRow],
+    waits: bool,
+    rules: TurnRules,
+) -> None:
+    """Decides what a new turn does where others have not ended."""
+    if not before:
+        return
+    if waits:
+        turn_line.join(transaction, turn, before, rules.line_limit)
+        return
+    if len(before) > 1 or leases.is_held(transaction, before[0]):
+        raise TurnInProgressError(before[0].turn_id)
+    turn_line.end(transaction, before[0], "cancelled", {})
+
+
+def _first_work(
+    transaction: Transaction,
+    session: SessionRow,
+    turn: TurnRow,
+    holder: str,
+    duration: timedelta,
+) -> Work:
+    waits = turn.state == WAITING
+    lease = None if waits else leases.grant(transaction, turn, holder, duration)
+    transaction.rows.add(turn)
+    accepted = events.append(
+        transaction,
+        turn.turn_id,
+        "accepted",
+        {"session_id": session.session_id, "ordinal": turn.ordinal},
+    )
+    return Work(
+        user_id=session.user_id,
+        turn=to_turn(transaction, turn, is_new=True),
+        lease=lease,
+        session=to_session(transaction, session),
+        track=to_track(transaction.rows.get_one(TrackRow, session.track_id)),
+        context=None if waits else load_context(transaction, session),
+        events=(accepted,),
+        given=turn.given,
+    )
+
+
+def _claim(
+    transaction: Transaction,
+    session: SessionRow,
+    turn: TurnRow,
+    holder: str,
+    duration: timedelta,
+    rules: TurnRules,
+) -> Work:
+    """Leases a turn if it can be leased, and returns it as it is then."""
+    lease = None
+    if turn.state == WAITING:
+        turn_line.want(transaction, turn)
+    elif turn.state == UNFINISHED and not leases.is_held(transaction, turn):
+        lease = _grant(transaction, turn, holder, duration, rules.attempts)
+    transaction.rows.flush()
+    return Work(
+        user_id=session.user_id,
+        turn=to_turn(transaction, turn),
+        lease=lease,
+        session=to_session(transaction, session),
+        track=to_track(transaction.rows.get_one(TrackRow, session.track_id)),
+        context=load_context(transaction, session) if turn.state == UNFINISHED else None,
+        events=events.list_after(transaction, turn.turn_id, 0),
+        given=turn.given,
+    )
 
 
 def _grant(
@@ -302,100 +319,5 @@ def _grant(
         "message": "This turn was begun again and again, and never came to its end.",
         "metadata": {"attempts": str(turn.attempt_count)},
     }
-    _end(transaction, turn, "failed", {"error": error}, error)
+    turn_line.end(transaction, turn, "failed", {"error": error}, error)
     return None
-
-
-def _supersede(transaction: Transaction, session: SessionRow) -> None:
-    unfinished = transaction.rows.exec(
-        select(TurnRow).where(
-            col(TurnRow.session_id) == session.session_id, col(TurnRow.state) == UNFINISHED
-        )
-    ).first()
-    if unfinished is None:
-        return
-    if leases.is_held(transaction, unfinished):
-        raise TurnInProgressError(unfinished.turn_id)
-    _end(transaction, unfinished, "cancelled", {})
-
-
-def _new_turn(
-    transaction: Transaction,
-    session: SessionRow,
-    request_id: str,
-    prompt: str,
-    output_format: Document,
-) -> TurnRow:
-    session.turn_count += 1
-    session.update_time = transaction.now
-    turn = TurnRow(
-        session_id=session.session_id,
-        request_id=request_id,
-        ordinal=session.turn_count,
-        prompt=prompt,
-        output_format=output_format,
-        create_time=transaction.now,
-    )
-    transaction.rows.add(turn)
-    transaction.rows.flush()
-    accepted = {"session_id": session.session_id, "ordinal": turn.ordinal}
-    events.append(transaction, turn.turn_id, "accepted", accepted)
-    return turn
-
-
-def _check_output_name(name: str) -> None:
-    if not name:
-        raise InvalidEventError("An output must have a name.")
-
-
-def _ended_before(
-    transaction: Transaction, turn_id: str, token: int, outcome: Literal["completed", "failed"]
-) -> TurnEvent | None:
-    # A caller that lost the answer asks again; it must not take its own success for a lost lease.
-    _, turn = leases.lock_turn(transaction, turn_id)
-    return events.find(transaction, turn_id, outcome) if turn.lease_token == token else None
-
-
-def _end(
-    transaction: Transaction,
-    turn: TurnRow,
-    outcome: Literal["completed", "failed", "cancelled"],
-    payload: Document,
-    error: Document | None = None,
-) -> TurnEvent:
-    turn.state = outcome
-    turn.end_time = transaction.now
-    turn.error = error
-    turn.lease_expire_time = None
-    return events.append(transaction, turn.turn_id, outcome, payload)
-
-
-def _interpreted_payload(understanding: Understanding, mix: Mix) -> Document:
-    payload: Document = {
-        "reply": understanding.reply,
-        "mix": mix.to_dict(),
-        "outputs": list(understanding.outputs),
-        "engine": understanding.engine,
-        "confidence": understanding.confidence,
-    }
-    if understanding.intent is not None:
-        payload["intent"] = understanding.intent
-    if understanding.proposal is not None:
-        payload["proposal"] = understanding.proposal
-    return payload
-
-
-def _work(
-    transaction: Transaction, session: SessionRow, turn: TurnRow, lease: Lease | None
-) -> Work:
-    transaction.rows.flush()
-    track = transaction.rows.get_one(TrackRow, session.track_id)
-    return Work(
-        user_id=session.user_id,
-        turn=to_turn(transaction, turn),
-        lease=lease,
-        session=to_session(transaction, session),
-        track=to_track(track),
-        context=load_context(transaction, session) if turn.state == UNFINISHED else None,
-        events=events.list_after(transaction, turn.turn_id, 0),
-    )

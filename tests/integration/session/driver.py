@@ -160,6 +160,8 @@ class Driver:
         request_id: str = "",
         lease_seconds: int | None = None,
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        waits: bool = False,
+        given: interpreter_pb2.Interpretation | None = None,
     ) -> pb.Work:
         return await self.stub.BeginTurn(
             pb.BeginTurnRequest(
@@ -170,6 +172,10 @@ class Driver:
                 holder="test",
                 format=audio_pb2.OutputFormat(encoding=encoding),
                 lease_duration=None if lease_seconds is None else Duration(seconds=lease_seconds),
+                if_busy=(
+                    conversation_pb2.IF_BUSY_WAIT if waits else conversation_pb2.IF_BUSY_UNSPECIFIED
+                ),
+                given=given,
             )
         )
 
@@ -250,10 +256,19 @@ class Driver:
             )
         )
 
-    async def release(self, work: pb.Work) -> None:
+    async def release(self, work: pb.Work, go_on: bool = False) -> None:
         await self.stub.ReleaseTurn(
-            pb.ReleaseTurnRequest(turn_id=work.turn.turn_id, lease_token=work.lease.token)
+            pb.ReleaseTurnRequest(
+                turn_id=work.turn.turn_id, lease_token=work.lease.token, go_on=go_on
+            )
         )
+
+    async def take_over(self) -> pb.Work:
+        return await self.stub.ClaimExpiredTurn(pb.ClaimExpiredTurnRequest(holder="sweeper"))
+
+    async def places(self, turn_id: str) -> list[int]:
+        request = pb.WatchLineRequest(user_id=self.user_id, turn_id=turn_id)
+        return [place.turns_ahead async for place in self.stub.WatchLine(request)]
 
     async def renew(self, work: pb.Work) -> pb.Lease:
         return await self.stub.RenewLease(

@@ -74,6 +74,9 @@ async def test_one_user_never_sees_what_is_anothers(driver: Driver) -> None:
     async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
         async for _ in stub.WatchEvents(pb.WatchEventsRequest(user_id=eve, turn_id=turn_id)):
             raise AssertionError("an event of another user's turn")
+    async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
+        async for _ in stub.WatchLine(pb.WatchLineRequest(user_id=eve, turn_id=turn_id)):
+            raise AssertionError("the place of another user's turn")
     async with refused(StatusCode.NOT_FOUND, "SESSION_NOT_FOUND"):
         async for _ in stub.ExportSession(
             pb.ExportSessionRequest(user_id=eve, session_id=session_id)
@@ -84,7 +87,7 @@ async def test_one_user_never_sees_what_is_anothers(driver: Driver) -> None:
     assert await driver.get_turn(turn_id) == before
 
     tested = {method for requests in calls.values() for method in requests}
-    beginnings = {"BeginUpload", "ListTracks", "WatchEvents", "ExportSession"}
+    beginnings = {"BeginUpload", "ListTracks", "WatchEvents", "WatchLine", "ExportSession"}
     service = pb.DESCRIPTOR.services_by_name["SessionService"]
     assert tested | beginnings | _BY_TOKEN | _OF_THE_INSTALLATION == {
         method.name for method in service.methods

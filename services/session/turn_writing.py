@@ -1,0 +1,182 @@
+"""What whoever works on a turn stores of it, with its fencing token.
+
+A turn's change of the mix and its proposal take effect with its completion: one that fails or is
+cancelled leaves the conversation as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mixdown.mix import Mix
+from services.session import events, leases, turn_line
+from services.session.artifacts import store_artifact
+from services.session.database import Transaction
+from services.session.errors import InvalidEventError
+from services.session.mix_history import MixChange
+from services.session.mixes import apply_change, load_mixes
+from services.session.resources import NewArtifact, TurnEvent
+from services.session.tables import Document
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What a prompt was understood to mean.
+
+    Args:
+        intent: The intent; None for a turn without words.
+        change: What happens to the mix.
+        reply: The answer to the user.
+        proposal: What a plain "yes" would carry out.
+        targets: Targets that the turn touches or speaks of.
+        outputs: Files to render.
+        engine: Which engine understood it.
+        confidence: How sure it was, 0 to 1.
+    """
+
+    intent: Document | None
+    change: MixChange
+    reply: str
+    proposal: Document | None
+    targets: tuple[str, ...]
+    outputs: tuple[Document, ...]
+    engine: str
+    confidence: float
+
+
+def record_understanding(
+    transaction: Transaction, *, turn_id: str, token: int, understanding: Understanding
+) -> TurnEvent:
+    """Stores what a prompt means, and the mix that it leads to; said again, returns what is stored.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+        LeaseLostError: the caller does not hold the turn.
+        UnknownMixTargetError: the new mix names a target that the session's model does not have.
+        MixSettingOutOfRangeError: a setting of the new mix is out of its range.
+    """
+    session, turn = leases.require(transaction, turn_id, token)
+    if turn.interpret_time is not None:
+        return events.get(transaction, turn_id, "interpreted")
+    line = apply_change(transaction, session, understanding.change)
+    turn.interpret_time = transaction.now
+    turn.intent = understanding.intent
+    turn.reply = understanding.reply
+    turn.mix_id, turn.redo_tip_mix_id = line.current, line.tip
+    turn.proposal = understanding.proposal
+    turn.targets = list(understanding.targets)
+    turn.outputs = list(understanding.outputs)
+    mix = load_mixes(transaction, [line.current])[line.current]
+    payload = _interpreted_payload(understanding, mix)
+    return events.append(transaction, turn_id, "interpreted", payload)
+
+
+def record_output_started(
+    transaction: Transaction, *, turn_id: str, token: int, output_name: str, payload: Document
+) -> TurnEvent:
+    """Stores that an output begins; said again for the same output, returns what is stored.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+        LeaseLostError: the caller does not hold the turn.
+        InvalidEventError: the output has no name.
+    """
+    leases.require(transaction, turn_id, token)
+    _check_output_name(output_name)
+    stored = events.find(transaction, turn_id, "output_started", output_name)
+    return stored or events.append(transaction, turn_id, "output_started", payload, output_name)
+
+
+def record_output_finished(
+    transaction: Transaction,
+    *,
+    turn_id: str,
+    token: int,
+    artifact: NewArtifact,
+    details: Document,
+    blob_checked: bool = False,
+) -> TurnEvent:
+    """Stores an artifact and that it is complete; said again, returns what is stored.
+
+    Args:
+        transaction: The transaction.
+        turn_id: The turn.
+        token: The fencing token.
+        artifact: The file.
+        details: The rest of the event's message: everything but the artifact.
+        blob_checked: Whether the caller has seen the blob in the store since it was refused.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+        LeaseLostError: the caller does not hold the turn.
+        InvalidEventError: the output has no name.
+        BlobLeavingError: the blob is being deleted right now.
+        BlobGoneError: the blob was deleted lately, and is not `blob_checked`.
+    """
+    leases.require(transaction, turn_id, token)
+    _check_output_name(artifact.name)
+    if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
+        return stored
+    document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
+    payload = {**details, "artifact": document}
+    return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
+
+
+def complete_turn(
+    transaction: Transaction, *, turn_id: str, token: int, notes: tuple[str, ...]
+) -> TurnEvent:
+    """Ends a turn that is done; said again by the same lease, returns what is stored.
+
+    The turn's mix and proposal become the session's.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+        LeaseLostError: the caller does not hold the turn.
+        InvalidEventError: the turn was not understood yet.
+    """
+    session, turn = leases.lock_turn(transaction, turn_id)
+    if turn.lease_token == token and turn.state == "completed":
+        # A caller that lost the answer asks again; its own success is no lost lease.
+        return events.get(transaction, turn_id, "completed")
+    leases.check(turn, token)
+    if turn.interpret_time is None:
+        raise InvalidEventError("A turn cannot be completed before it is interpreted.")
+    session.mix_id, session.redo_tip_mix_id = turn.mix_id, turn.redo_tip_mix_id
+    session.proposal = turn.proposal
+    seconds = max(0.0, (transaction.now - turn.create_time).total_seconds())
+    payload = {"duration": f"{seconds:.6f}s", "notes": list(notes)}
+    return turn_line.end(transaction, turn, "completed", payload)
+
+
+def fail_turn(transaction: Transaction, *, turn_id: str, token: int, error: Document) -> TurnEvent:
+    """Ends a turn with an error; said again by the same lease, returns what is stored.
+
+    Raises:
+        TurnNotFoundError: there is no such turn.
+        LeaseLostError: the caller does not hold the turn.
+    """
+    _, turn = leases.lock_turn(transaction, turn_id)
+    if turn.lease_token == token and turn.state == "failed":
+        return events.get(transaction, turn_id, "failed")
+    leases.check(turn, token)
+    return turn_line.end(transaction, turn, "failed", {"error": error}, error)
+
+
+def _check_output_name(name: str) -> None:
+    if not name:
+        raise InvalidEventError("An output must have a name.")
+
+
+def _interpreted_payload(understanding: Understanding, mix: Mix) -> Document:
+    payload: Document = {
+        "reply": understanding.reply,
+        "mix": mix.to_dict(),
+        "outputs": list(understanding.outputs),
+        "engine": understanding.engine,
+        "confidence": understanding.confidence,
+    }
+    if understanding.intent is not None:
+        payload["intent"] = understanding.intent
+    if understanding.proposal is not None:
+        payload["proposal"] = understanding.proposal
+    return payload
