@@ -51,10 +51,11 @@ docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, 
 	$(BIN)/python -m scripts.document_http
 	$(BIN)/python -m scripts.plot_effects
 
-bench: $(VENV)/.ready  ## Measure separation, rendering and conversations.
+bench: $(VENV)/.ready  ## Measure separation, rendering, conversations and turns.
 	$(BIN)/python -m benchmarks.separation
 	$(BIN)/python -m benchmarks.remix
 	$(BIN)/python -m benchmarks.conversations
+	$(BIN)/python -m benchmarks.turn
 
 up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 	$(BIN)/mixdown up

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,20 +20,23 @@ class SuiteNotStartedError(Exception):
 
 
 @contextmanager
-def running_suite(data_folder: Path, log: Path, patience_seconds: float = 120) -> Iterator[str]:
+def running_suite(
+    data_folder: Path, log: Path, patience_seconds: float = 120, options: Sequence[str] = ()
+) -> Iterator[str]:
     """Runs the five services and Envoy on a free port; gives the address; stops them at the end.
 
     Args:
         data_folder: Where the suite keeps everything.
         log: Where its output goes.
         patience_seconds: How long it may take to come up.
+        options: What else `mixdown up` is told.
 
     Raises:
         SuiteNotStartedError: it did not come up.
     """
     command = [
         *(sys.executable, "-m", "services.local", "--port", "0"),
-        *("--data-folder", str(data_folder)),
+        *("--data-folder", str(data_folder), *options),
     ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
