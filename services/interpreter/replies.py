@@ -270,6 +270,11 @@ def declined() -> str:
     return "All right, I leave it as it is. What next?"
 
 
+def how_much_instead() -> str:
+    """Asks by how much, where a proposal is taken with another amount that is not clear."""
+    return "Gladly, but by how many dB then?"
+
+
 def nothing_proposed() -> str:
     """Answers a yes to nothing."""
     return "Yes to what? Tell me what to change: a stem, its level, or an effect."

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 
 from mixdown.mix import MASTER, Mix
 from services.interpreter import replies
-from services.interpreter.builtin.clauses import ACTION_KINDS, NAMED_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    EFFECT_KINDS,
+    NAMED_KINDS,
+    Clause,
+    is_filler,
+)
 from services.interpreter.builtin.named import named_in
 from services.interpreter.edits import apply_edits, difference
 from services.interpreter.intent import (
@@ -87,6 +93,45 @@ def answer_proposal(lexemes: list[Lexeme], context: Context) -> Answer | None:
     return _modified(words, rest, proposal, context) or _widened(rest, proposal, context)
 
 
+def accepted_with_more(lexemes: list[Lexeme], context: Context) -> list[Lexeme] | None:
+    """Returns what is wanted besides a proposal that is taken: "yes, and mute the bass".
+
+    Returns:
+        The words after the agreement; None where the proposal is not taken, or nothing follows.
+    """
+    if context.proposal is None:
+        return None
+    words = [item for item in lexemes if not item.mark]
+    if not words or not _is_explicit(words) or _declines(words):
+        return None
+    rest = list(lexemes)
+    while rest and (_opens_answer(rest[0]) or rest[0].mark):
+        rest.pop(0)
+    clause = Clause(tuple(rest))
+    if not clause.any_of((*ACTION_KINDS, "add", "give", "set")):
+        return None
+    return rest if _comes_on_top(context.proposal, clause) else None
+
+
+def _opens_answer(item: Lexeme) -> bool:
+    return (
+        _is_agreement(item)
+        or item.has("and")
+        or item.has("but")
+        or (item.has("greeting"))
+        or (item.has("filler") and not item.has("pronoun"))
+    )
+
+
+def _comes_on_top(proposal: Proposal, clause: Clause) -> bool:
+    """Whether more is asked than a change of the amount of what was proposed."""
+    if not isinstance(proposal.intent, Remix):
+        return True
+    loudness = {"gain_db"} == {edit.setting for edit in proposal.intent.edits}
+    varies = clause.any_of(("up", "down", "half", "double", "more", "less", "toomuch"))
+    return clause.any_of((*EFFECT_KINDS, "mute", *NAMED_KINDS)) or not (loudness and varies)
+
+
 def _is_agreement(item: Lexeme) -> bool:
     return item.has("accept") or item.has("ok")
 
@@ -157,9 +202,11 @@ def _modified(
     """Reads "yes, but only by 2 dB": the proposal with another number."""
     del words
     clause = Clause(tuple(rest))
-    if clause.any_of(tuple(set(ACTION_KINDS) - {"more", "less"})) or clause.any_of(NAMED_KINDS):
+    if not isinstance(proposal.intent, Remix) or clause.any_of((*EFFECT_KINDS, *NAMED_KINDS)):
         return None
-    if not isinstance(proposal.intent, Remix):
+    if clause.any_of(("up", "down")) and not clause.numbers() and not clause.any_of(("mute",)):
+        return Answer(None, context.mix, "ambiguous", replies.how_much_instead(), 0.5)
+    if clause.any_of(tuple(set(ACTION_KINDS) - {"more", "less", "double"})):
         return None
     edits = proposal.intent.edits or difference(context.mix, proposal.mix)
     changed = [_scaled(edit, clause, context.mix) for edit in edits]
@@ -178,8 +225,8 @@ def _scaled(edit: Edit, clause: Clause, before: Mix) -> Edit:
     numbers = clause.numbers("db") or clause.numbers("")
     if numbers:
         return replace(edit, change=Adjustment(sign * abs(numbers[0].value), True))
-    if clause.has("small"):
+    if clause.has("small") or clause.has("half", "half"):
         return replace(edit, change=Adjustment(step / 2, True))
-    if clause.has("big"):
+    if clause.has("big") or clause.has("double", "double"):
         return replace(edit, change=Adjustment(step * 2, True))
     return edit

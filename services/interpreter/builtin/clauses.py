@@ -88,6 +88,10 @@ class Clause:
         """Returns the place of the first such lexeme, −1 for none."""
         return next((i for i, item in enumerate(self.lexemes) if item.has(kind, *values)), -1)
 
+    def with_kind(self, kind: str) -> list[Lexeme]:
+        """Returns the lexemes that have a reading of this kind."""
+        return [item for item in self.lexemes if item.has(kind)]
+
     def values(self, kind: str) -> list[str]:
         """Returns the values of all readings of this kind, in order, each once."""
         return list(dict.fromkeys(item.value(kind) for item in self.lexemes if item.has(kind)))

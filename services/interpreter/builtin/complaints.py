@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
 from services.interpreter.builtin.bass import bass_is_tone
-from services.interpreter.builtin.clauses import NAMED_KINDS, Clause
+from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause
 from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.timbre import is_stated_fault
 from services.interpreter.builtin.turn import Turn
@@ -23,12 +23,81 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     clauses = _without_tastes(clauses)
     clauses = _without_remedies([_complained(clause) for clause in clauses])
     for index, clause in enumerate(clauses):
-        later = clauses[index + 1 :]
-        if _is_complaint(clause) and any(_answers(item, clause) for item in later):
+        remedy = next((i for i in range(index + 1, len(clauses)) if _cures(clauses, i, index)), 0)
+        if remedy:
+            clauses[remedy] = _with_object(clauses[remedy], clause)
             result.append(_only_named(clause))
         else:
             result.append(clause)
     return [clause for clause in result if clause.lexemes]
+
+
+def _cures(clauses: list[Clause], command: int, complaint: int) -> bool:
+    """Whether a later command takes care of a complaint."""
+    wanted, fault = clauses[command], clauses[complaint]
+    if not (_is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault)):
+        return False
+    if _is_spot(fault) and not _with_object(wanted, fault).numbers("hz"):
+        return False
+    return _answers(wanted, fault)
+
+
+def _is_spot(clause: Clause) -> bool:
+    """Whether a clause only points at a frequency: "there's a ringing around 800 hertz"."""
+    acts = clause.has_verb or clause.numbers("db") or clause.any_of(("up", "down", "filter"))
+    edge = clause.has("bound") and not clause.has("bound", "around")
+    return bool(clause.numbers("hz")) and not (acts or edge)
+
+
+def _is_same_tone(command: Clause, fault: Clause) -> bool:
+    """Whether "make them less harsh" answers "the drums hurt my ears"."""
+    same = set(command.values("tone")) & set(fault.values("tone"))
+    return bool(same) and command.has("less") and not (fault.has_verb or fault.has("less"))
+
+
+_HERE = {"there", "here"}
+_CURES = {
+    "tame",
+    "reduce",
+    "ease",
+    "soften",
+    "soften up",
+    "lessen",
+    "ease off",
+    "calm down",
+    "smooth out",
+}
+
+
+def _with_object(command: Clause, complaint: Clause) -> Clause:
+    """Says what "it" is in the command that follows a complaint: "… low mids, lower them"."""
+    if command.any_of((*EFFECT_KINDS, *NAMED_KINDS)) or command.numbers("hz"):
+        return command
+    if not command.any_of(("down", "less", "remove", "off")):
+        return command
+    points = command.has("pronoun") or any(map(_is_here, command.lexemes))
+    cures = command.any_of(("remove", "off")) or any(i.text in _CURES for i in command.lexemes)
+    spots = ("region", "reverb", "compression", *(("tone",) if cures else ()))
+    about = [i for i in complaint.lexemes if any(i.has(k) for k in spots)]
+    about = [i for i in complaint.lexemes if i.number and i.number.unit == "hz"] or about
+    if not (points and about):
+        return command
+    plural = command.has("pronoun", "them") and complaint.has("target", "vocals", "drums")
+    if plural and not any(item.has("region") or item.number for item in about):
+        return command  # "the drums have too much reverb, turn them down"
+    names = [item for item in complaint.lexemes if any(item.has(k) for k in NAMED_KINDS)]
+    kept = [i for i in command.lexemes if not (i.has("pronoun") or i.text in _HERE)]
+    return replace(
+        command, lexemes=(*kept, _AT, *about, _ON, *names) if names else (*kept, _AT, *about)
+    )
+
+
+def _is_here(item: Lexeme) -> bool:
+    return item.text in _HERE or item.text.endswith((" there", " here"))
+
+
+_AT = Lexeme("at", (("to", "to"),))
+_ON = Lexeme("on", (("in", "in"),))
 
 
 _COPULAS = {"is", "are", "was", "were", "it is", "they are", "that is", "this is", "being"}
@@ -110,6 +179,9 @@ def _copula(clause: Clause) -> int:
 
 def _complained(clause: Clause) -> Clause:
     """Reads "the drums are really loud" as "too loud": a level that is told is a complaint."""
+    if _sticks_out(clause):
+        lexemes = tuple(_TOO_LOUD if item.text in _STICKING else item for item in clause.lexemes)
+        return replace(clause, lexemes=lexemes)
     place = _copula(clause)
     if place < 0 or degree_too(clause) or clause.any_of((*_ASKING, "more", "less", "enough")):
         return clause
@@ -119,6 +191,20 @@ def _complained(clause: Clause) -> Clause:
             lexemes = (*clause.lexemes[:index], _TOO, *clause.lexemes[index:])
             return replace(clause, lexemes=lexemes)
     return clause
+
+
+_STICKING = {
+    "stick out", "sticks out", "sticking out", "jump out", "jumps out", "jumping out", "poke out",
+    "pokes out", "poking out", "leap out", "leaps out", "pop out", "pops out", "popping out",
+}  # fmt: skip
+_TOO_LOUD = Lexeme("too loud", (("toomuch", "toomuch"),))
+
+
+def _sticks_out(clause: Clause) -> bool:
+    """Whether "the drums poke out" complains, not "make the vocals stick out"."""
+    place = next((i for i, item in enumerate(clause.lexemes) if item.text in _STICKING), -1)
+    before = Clause(clause.lexemes[: max(place, 0)])
+    return before.has_named_target and not before.any_of((*_ASKING, "more", "less"))
 
 
 def _without_remedies(clauses: list[Clause]) -> list[Clause]:
@@ -158,9 +244,10 @@ def _answers(command: Clause, complaint: Clause) -> bool:
 
 def _only_named(clause: Clause) -> Clause:
     tonal = clause.index("target", "bass") if bass_is_tone(clause) else -1
+    end = next((i for i, item in enumerate(clause.lexemes) if item.has("for")), None)
     kept = tuple(
         item
-        for index, item in enumerate(clause.lexemes)
+        for index, item in enumerate(clause.lexemes[:end])
         if index != tonal
         and any(item.has(kind) for kind in ("target", "six", "group", "and"))
         and not item.has("reverb")

@@ -65,6 +65,10 @@ def loudness_direction(clause: Clause) -> int:
     if up and down:
         if clause.text.startswith(("back", "turn back")) or clause.has("back"):
             return -1
+        if clause.has("down", "quiet") and all(
+            item.text == "push" for item in clause.with_kind("up")
+        ):
+            return -1  # "push the vocals to the background"
         raise UnclearError("Up or down?")
     if clause.has("toomuch"):
         return -1
@@ -108,8 +112,18 @@ _PARTS = {"a third": 1 / 3, "a fourth": 0.25, "a fifth": 0.2, "a sixth": 1 / 6}
 
 def says_part(clause: Clause) -> bool:
     """Whether "a third" is a part of the loudness, not an interval."""
+    if says_share(clause):
+        return True
     loudness = clause.has("volume") or clause.has("up", "loud") or clause.has("down", "quiet")
     return loudness and not clause.has("pitch") and bool(_thirds(clause))
+
+
+def says_share(clause: Clause) -> bool:
+    """Whether "to a third" is what is to be left of the loudness."""
+    for index, item in enumerate(clause.lexemes[:-1]):
+        if item.has("to") and clause.lexemes[index + 1].text in _PARTS:
+            return not clause.has("pitch")
+    return False
 
 
 def _thirds(clause: Clause) -> list[Number]:
@@ -160,6 +174,8 @@ def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment
     if number.unit == "" and abs(number.value) > LARGEST_PLAIN_DB and not number.signed:
         raise UnclearError("Is that in dB or percent?")
     if placed == "to" and not number.more:
+        if clause.has("up") and number.unit == "" and number.value in _TOPS:
+            raise UnclearError("Is that the top of the scale? By how many dB, then?")
         if number.unit == "" and not number.signed and not direction:
             raise UnclearError(f"To how many dB: +{number.value:g} or −{number.value:g}?")
         if direction < 0 and not number.signed and number.value > 0:
@@ -175,6 +191,10 @@ def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment
     if clause.any_of(("add", "more")) or number.more:
         return Adjustment(number.value, True)
     raise UnclearError(f"{number.value:g} dB up or down?")
+
+
+_TOPS = {10, 11, 100}
+"""Where scales without a unit end: "turn it up to 11"."""
 
 
 def _percent_gain(clause: Clause, number: Number, direction: int, placed: str) -> Adjustment:

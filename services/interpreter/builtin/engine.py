@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from mixdown.mix import MASTER, Mix
 from services.interpreter import replies
 from services.interpreter.builtin import talk
-from services.interpreter.builtin.answers import answer_proposal
+from services.interpreter.builtin.answers import accepted_with_more, answer_proposal
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     INSTRUMENT_KINDS,
@@ -22,6 +22,8 @@ from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
 from services.interpreter.builtin.turn import Held, Turn
+from services.interpreter.builtin.wordings import plainly
+from services.interpreter.edits import difference
 from services.interpreter.intent import (
     Clarification,
     ClarificationReason,
@@ -50,7 +52,7 @@ class BuiltinEngine:
 
 
 def _interpret(prompt: str, context: Context) -> Interpretation:
-    lexemes = lexemes_of(prompt)
+    lexemes = plainly(lexemes_of(prompt))
     if talk.is_injection(lexemes):
         return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.95)
     if talk.is_foreign(lexemes):
@@ -68,18 +70,37 @@ def _interpret(prompt: str, context: Context) -> Interpretation:
     meant = repaired(lexemes)
     words = talk.without_refusal(meant.lexemes)
     named = talk.instead(words) if meant.retracts else words
-    turn = _read(named, context)
-    if meant.retracts and named is words:
+    amended = accepted_with_more(named, context)
+    turn = _read(named if amended is None else amended, context, accepts=amended is not None)
+    if meant.retracts and not any(item.has("instead") for item in named):
         turn = _read_instead(words, turn)
     return _assembled(turn, lexemes)
 
 
-def _read(lexemes: list[Lexeme], context: Context) -> Turn:
+def _read(lexemes: list[Lexeme], context: Context, *, accepts: bool = False) -> Turn:
     turn = Turn(context, Conversation(context, _read_again), context.mix)
+    if accepts:
+        _take_proposal(turn)
     clauses = without_explained_complaints(clauses_of(lexemes))
     for clause in clauses:
         _read_one(turn, clause)
     return turn
+
+
+def _take_proposal(turn: Turn) -> None:
+    """Starts a turn with what was proposed: "yes, and mute the bass", "yes, but with reverb"."""
+    proposal = turn.context.proposal
+    assert proposal is not None
+    match proposal.intent:
+        case Separation(stems, without):
+            turn.stems += stems
+            turn.without += without
+            turn.name(stems or (MASTER,))
+        case Remix(edits, outputs):
+            found = edits or difference(turn.context.mix, proposal.mix)
+            turn.add_edits(found)
+            turn.outputs += outputs
+            turn.name(dict.fromkeys(edit.target for edit in found))
 
 
 def _read_instead(lexemes: list[Lexeme], turn: Turn) -> Turn:
@@ -105,6 +126,22 @@ def _read_again(prompt: str, context: Context) -> Intent:
 
 
 def _read_one(turn: Turn, clause: Clause) -> None:
+    named = turn.last_named
+    _read_or_ask(turn, clause)
+    if turn.last_named == named:
+        turn.mention(_subject(turn, clause))
+
+
+def _subject(turn: Turn, clause: Clause) -> tuple[str, ...]:
+    """Returns the stems that a clause is about: what it names first, and what is joined to that."""
+    place = next((i for i, item in enumerate(clause.lexemes) if item.has("for")), None)
+    found = named_in(replace(clause, lexemes=clause.lexemes[:place]), turn.context.stems)
+    stems = tuple(target for target in found.targets if target != MASTER)
+    joined = any(item.has("and") for item in clause.lexemes)
+    return stems if joined else stems[:1]
+
+
+def _read_or_ask(turn: Turn, clause: Clause) -> None:
     if talk.is_question(clause):
         if not clause.any_of((*NAMED_KINDS, *ACTION_KINDS, "volume", "effects")):
             return
@@ -138,7 +175,6 @@ def _read_one(turn: Turn, clause: Clause) -> None:
 def _mention(turn: Turn, clause: Clause) -> None:
     """Remembers what a story or praise speaks of, for "it" and "those two"."""
     stems = tuple(t for t in named_in(clause, turn.context.stems).targets if t != MASTER)
-    turn.mentioned = stems or turn.mentioned
     turn.praised = turn.praised or clause.has("greeting", "praise")
     if any(item.text == "it is" for item in clause.lexemes[:2]):
         turn.name(stems)  # "it's the bass that is killing me, way too loud"
@@ -147,7 +183,7 @@ def _mention(turn: Turn, clause: Clause) -> None:
 def _start_from_history(turn: Turn, clause: Clause) -> None:
     """An edit after "undo that and …" starts from the mix before."""
     if not (clause.has_action or clause.any_of(("set", "add"))) or clause.any_of(
-        ("undo", "before")
+        ("undo", "before", "leave")
     ):
         return
     history = turn.history
@@ -179,6 +215,7 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     ]
     if turn.is_empty:
         return _unfulfilled(turn, lexemes, limitations)
+    _keep_from_reset(turn)
     if turn.history is not None and _changes_too(turn):
         return _clarified(context, "ambiguous", replies.one_at_a_time(), confidence=0.4)
     if turn.held:
@@ -208,6 +245,17 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
         targets=_touched(turn, intent),
         confidence=round(turn.confidence, 3),
     )
+
+
+def _keep_from_reset(turn: Turn) -> None:
+    """Reads "reset everything, but keep the bass as it is" as a reset of the other targets."""
+    history = turn.history
+    if history is None or history.action != "reset" or history.target or not turn.kept:
+        return
+    others = [target for target in turn.mix.targets if target not in turn.kept]
+    if others:
+        turn.history = None
+        turn.add_edits(Edit(target, "clear", Clearing("all")) for target in others)
 
 
 def _changes_too(turn: Turn) -> bool:

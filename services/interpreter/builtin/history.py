@@ -52,9 +52,18 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         return _read_reset(turn, clause, named)
     if clause.has("undo") and clause.has("neutral") and not clause.any_of(EFFECT_KINDS):
         return _read_reset(turn, clause, named)
-    if clause.has("undo"):
+    if clause.has("undo") or _goes_back(clause):
         return _read_undo(turn, clause, named)
     return False
+
+
+def _goes_back(clause: Clause) -> bool:
+    """Whether steps are taken back: "go two steps back"."""
+    return (
+        clause.has("back")
+        and clause.has("step")
+        and not clause.any_of((*EFFECT_KINDS, "up", "down"))
+    )
 
 
 def _is_more_steps(turn: Turn, clause: Clause) -> bool:

@@ -129,7 +129,9 @@ def _starts_exception(clause: Clause, index: int) -> bool:
 
 def _precedes_name(clause: Clause, index: int) -> bool:
     following = next((i for i in clause.lexemes[index + 1 :] if not i.has("filler")), None)
-    return following is not None and (following.has("target") or following.has("six"))
+    return following is not None and any(
+        following.has(kind) for kind in ("target", "six", "reverb", "compression", "eq", "filter")
+    )
 
 
 def _is_name(item: Lexeme) -> bool:

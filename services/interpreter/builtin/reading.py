@@ -21,6 +21,7 @@ from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import targets_of
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.intent import Change, Clearing, Edit, Setting
+from services.interpreter.language.lexemes import Lexeme
 
 
 def read_clause(turn: Turn, clause: Clause) -> None:
@@ -29,14 +30,17 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     Raises:
         UnclearError: the clause is about the track, but leaves open what is meant.
     """
-    clause = with_echo_as_reverb(turn, _completed(clause))
+    clause = with_echo_as_reverb(turn, _without_unwanted(_completed(clause)))
     is_tone = bass_is_tone(clause)
     skip = frozenset({clause.index("target", "bass")}) if is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
     if clause.has("bound") and clause.numbers("hz") and named.group == "all":
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
+    if _is_not_muted(turn, clause, named) and read_unmute(turn, named):
+        return
     if _is_left_alone(clause, named):
         turn.leaves = True
+        turn.kept += tuple(target for target in named.targets if target != MASTER)
         taken = (*turn.without, *turn.stems)
         if taken and (clause.has("small") or any(i.stem in taken for i in named.instruments)):
             turn.doubts.append(clause.text)  # "karaoke, but keep the backing vocals"
@@ -199,7 +203,7 @@ def _changes(
 def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
     """Where a target is named and nothing is asked of it, asks; remembers it otherwise."""
     found = named.targets
-    if named.group in {"all", "stems"}:
+    if named.group in {"all", "stems"} and not found:
         found = (MASTER,)
     elif named.pronoun and not found:
         found = turn.last_named or turn.conversation.touched() or (MASTER,)
@@ -232,6 +236,12 @@ def _is_left_alone(clause: Clause, named: Named) -> bool:
     )
 
 
+def _is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Whether what is muted is not to be: "I don't need the vocals muted after all"."""
+    muted = any(turn.mix[target].muted for target in named.targets)
+    return muted and clause.has("mute") and clause.has("not") and clause.any_of(("give", "need"))
+
+
 _TAKEN = {"removed", "muted", "gone", "taken out", "deleted", "silenced", "turned off", "touched"}
 
 
@@ -249,6 +259,20 @@ def _is_unwanted(clause: Clause) -> bool:
         "wanna hear",
         "want to hear",
     }
+
+
+_NO = Lexeme("no", (("remove", "remove"),))
+
+
+def _without_unwanted(clause: Clause) -> Clause:
+    """Reads "I don't want the drums compressed" as "no compression on the drums"."""
+    place = clause.index("not")
+    if place < 0 or not (_is_unwanted(clause) and clause.any_of(("reverb", "compression"))):
+        return clause
+    if clause.any_of(("small", "big", "more", "less", "toomuch", "up", "down")):
+        return clause
+    kept = (*clause.lexemes[:place], _NO, *clause.lexemes[place + 2 :])
+    return replace(clause, lexemes=kept)
 
 
 def _compares(clause: Clause) -> bool:
@@ -278,6 +302,9 @@ _HARMLESS_NEAR = {
 }
 
 
+_ORIGINS = {"at the start", "at the beginning", "in the beginning"}
+
+
 def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     operations = clause.values("unsupported")
     kept = [
@@ -287,6 +314,10 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     ]
     if "cutting and arranging" in kept and clause.any_of(("reverb",)):
         kept.remove("cutting and arranging")
+    if clause.any_of(("reset", "undo", "neutral")) and any(
+        item.text in _ORIGINS for item in clause.lexemes
+    ):
+        return False  # "reset everything to how it was at the start"
     if not kept:
         return False
     turn.not_done += [name for name in kept if name not in turn.not_done]

@@ -98,12 +98,11 @@ def _is_repair(run: list[Lexeme], following: Lexeme) -> bool:
         # "better", "rather" and "sorry" repair only between pauses.
         mild = {"better", "rather", "sorry", "oops", "i said"}
         return not set(strong) <= mild or (bool(run[0].mark) and words != ["better"])
-    # "louder, no, quieter": a "no" between pauses.
-    return (
-        words[-1:] == ["no"]
-        and bool(run[0].mark)
-        and (bool(run[-1].mark) or bool(following.number))
-    )
+    # "louder, no, quieter": a "no" between pauses, or "louder, no actually quieter".
+    if not run[0].mark or "no" not in words:
+        return False
+    emphatic = len(words) > 1 and words[0] == "no"
+    return emphatic or (words[-1] == "no" and (bool(run[-1].mark) or bool(following.number)))
 
 
 def _applied(before: list[Lexeme], after: list[Lexeme]) -> list[Lexeme]:

@@ -68,9 +68,13 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if named.group or named.targets:
         return False
-    if clause.any_of(("toomuch", "enough")):
+    if clause.any_of(("toomuch", "enough")) or _is_not_so_much(clause):
         return _vary(
-            turn, clause, _last(turn), sign=1 if amounts.is_insufficient(clause) else -1, share=0.5
+            turn,
+            clause.without(lambda item: item.text in _NOT_SO_MUCH),
+            _last(turn),
+            sign=1 if amounts.is_insufficient(clause) else -1,
+            share=0.5,
         )
     if clause.any_of(("more", "even", "less")) or clause.text in {"again", "once more"}:
         repeated = clause.text.strip() in {
@@ -91,6 +95,14 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             return False
         return _vary(turn, clause, _last(turn), sign=-1 if clause.has("less") else 1, share=1.0)
     return False
+
+
+_NOT_SO_MUCH = {"not that much", "not so much", "not quite that much", "not quite so much"}
+
+
+def _is_not_so_much(clause: Clause) -> bool:
+    """Whether all that is said is that the last change was too much."""
+    return any(item.text in _NOT_SO_MUCH for item in clause.lexemes) and _opens_prompt(clause)
 
 
 def _has_own_content(clause: Clause, besides: tuple[str, ...] = ()) -> bool:
@@ -213,7 +225,9 @@ def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
             return None if share is None else replace(edit, change=Adjustment(share, False))
         case Adjustment(value, True) if (edit.setting, number.unit) in {
             ("gain_db", "db"),
+            ("gain_db", ""),
             ("pitch_semitones", "semitone"),
+            ("pitch_semitones", ""),
         }:
             before = getattr(turn.mix[edit.target], edit.setting) - value
             sign = -1 if value < 0 else 1

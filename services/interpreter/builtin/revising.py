@@ -142,7 +142,7 @@ def _names(item: Lexeme) -> bool:
 
 
 _NOTHING = Adjustment(0.0, False)
-_ONTO = {"on", "onto"}
+_ONTO = {"on", "onto", "to"}
 _CHANGING = ("remove", "off", "less", "more", "up", "down", "mute", "toomuch", "none", "half")
 _COPIED: Mapping[str, Setting] = {
     "reverb": "reverb",

@@ -84,6 +84,8 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         return _is_name(following) and Clause(tuple(current)).has_action
     if _is_name(item) and current[-1].number and following.number:
         return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
+    if _is_complete(current) and (_opens_command(item, following) or _tells_of_speaker(item)):
+        return True
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
         return quantified and _ends_with_name(current)
@@ -95,6 +97,39 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         and any(current[-1].has(kind) for kind in directed)
         and any(_is_name(found) for found in current)
     )
+
+
+def _is_complete(current: list[Lexeme]) -> bool:
+    """Whether words already say what is to be done with what: "turn the drums up 5 dB"."""
+    clause = Clause(tuple(current))
+    last = current[-1]
+    if any(last.has(kind) for kind in _LEADING) or last.has("filler", "article", "word"):
+        return False
+    if not clause.any_of(TARGET_KINDS):
+        return False
+    return clause.any_of(("up", "down", "more", "less", "mute", *EFFECT_KINDS))
+
+
+_LEADING = (
+    "to", "by", "in", "of", "for", "with", "and", "but", "or", "not", "set", "add", "like", "bound",
+    "need", "give", "more", "less", "even", "too", "small", "big",
+)  # fmt: skip
+_OPENERS = {
+    "pan", "mute", "unmute", "put", "add", "make", "turn", "boost", "raise", "compress", "pitch",
+    "transpose", "bring", "lower", "squash", "give", "isolate", "remove",
+}  # fmt: skip
+_SPEAKERS = {"i", "i am", "i have", "we", "we are", "my"}
+
+
+def _opens_command(item: Lexeme, following: Lexeme) -> bool:
+    """Whether a verb opens the next command of a prompt without commas."""
+    named = any(following.has(kind) for kind in TARGET_KINDS)
+    return item.text in _OPENERS and (named or following.has("up") or following.has("down"))
+
+
+def _tells_of_speaker(item: Lexeme) -> bool:
+    """Whether a word opens what somebody tells of himself: "… louder pls im half deaf"."""
+    return item.text in _SPEAKERS
 
 
 def _is_name(item: Lexeme) -> bool:
@@ -120,6 +155,8 @@ def _joiner_kind(
         return None if _joins_numbers(lexemes, index, current) else "and"
     if item.has("but"):
         return None if _is_exception(lexemes, index, current) else "but"
+    if item.has("except") and _is_reservation(lexemes, index, current):
+        return "but"
     if item.has("with") and current:
         return "with"
     if item.has("also") and not current:
@@ -129,6 +166,16 @@ def _joiner_kind(
     if item.text == "plus" and current:
         return "and"
     return None
+
+
+def _is_reservation(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether "except" opens a complaint: "everything is great except the bass is too loud"."""
+    end = next((i for i in range(index + 1, len(lexemes)) if lexemes[i].mark), len(lexemes))
+    told = any(item.has("complaint") or item.text in _COPULAS for item in lexemes[index + 1 : end])
+    return told and any(item.has("greeting", "praise") for item in current)
+
+
+_COPULAS = {"is", "are", "was", "were"}
 
 
 def _joins_numbers(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -189,7 +236,7 @@ def _without_adjunct(piece: Clause) -> Clause:
         if item.text == "so" and not says and following and _commands(following[0]):
             kept.clear()  # "I have a cold so pitch the song down"
             continue
-        if item.text == "so" and kept and not says and _asks(items[index + 1 :]):
+        if item.text in _SO and kept and not _commands_by(done) and _asks(items[index + 1 :]):
             kept.clear()  # "the neighbours complained so less bass please"
             continue
         if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
@@ -235,12 +282,26 @@ def _is_degree_of(item: Lexeme) -> bool:
 def _asks(rest: tuple[Lexeme, ...]) -> bool:
     """Whether what follows "so" is an instruction in itself: "so less bass please"."""
     clause = Clause(rest)
-    return (
-        clause.has_named_target
-        and clause.any_of(("more", "less", "remove", "only"))
-        and not clause.unknown
-        and not any(item.has("pronoun") for item in rest)
-    )
+    if clause.unknown or any(item.has("pronoun") for item in rest):
+        return False
+    if clause.any_of(("need", "give")) and (clause.numbers("db") or clause.has("remove")):
+        return clause.has_named_target or clause.has("file")
+    placed = clause.has("side") and (clause.has("hard") or clause.has("pan"))
+    return clause.has_named_target and (placed or clause.any_of(("more", "less", "remove", "only")))
+
+
+_SO = {"so", "so the", "so i", "so we", "so my", "so our", "so it"}
+
+
+def _commands_by(done: Clause) -> bool:
+    """Whether a command stands before "so", for which what follows gives the reason."""
+    if done.numbers():
+        return True
+    first = next((item for item in done.lexemes if not is_filler(item)), None)
+    if first is None or not done.has_action:
+        return False
+    tells = done.has("complaint") or any(item.text in {"is", "are"} for item in done.lexemes)
+    return is_verb(first) or (done.is_target_first and not tells)
 
 
 def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
@@ -299,12 +360,12 @@ def _without_reasons(pieces: list[Clause]) -> list[Clause]:
     """Drops clauses that only give a reason, and what follows them without a command."""
     kept: list[Clause] = []
     in_reason = False
-    for found in pieces:
-        piece = found
+    for place, found in enumerate(pieces):
+        piece = found if place else _without_opening_so(found)
         first = next((item for item in piece.lexemes if not is_filler(item)), None)
         if first is not None and first.has("reason"):
             command = piece.without(lambda item: item.text == "so")
-            if first.text != "so" or not command.has_verb:
+            if first.text != "so" or not (command.has_verb or _asks(command.lexemes)):
                 in_reason = True
                 continue
             piece = command  # "…, so please mute the vocals"
@@ -313,3 +374,10 @@ def _without_reasons(pieces: list[Clause]) -> list[Clause]:
         in_reason = False
         kept.append(piece)
     return kept
+
+
+def _without_opening_so(piece: Clause) -> Clause:
+    """Drops the "so" that opens a prompt: it gives no reason."""
+    if piece.lexemes and piece.lexemes[0].text == "so":
+        return replace(piece, lexemes=piece.lexemes[1:])
+    return piece

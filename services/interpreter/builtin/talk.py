@@ -18,9 +18,13 @@ _AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "has", "had", "
 _ASKING_FOR_ACTION = ("set", "add", "give", "separate", "mute", "unmute", "remove", "undo", "reset")
 
 
+_ROLES = {"system", "developer", "assistant", "admin"}
+
+
 def is_injection(lexemes: list[Lexeme]) -> bool:
     """Whether a prompt tries to instruct the interpreter itself."""
-    return any(item.has("injection") for item in lexemes)
+    headed = len(lexemes) > 2 and lexemes[0].text in _ROLES and lexemes[1].mark in {":", ","}
+    return headed or any(item.has("injection") for item in lexemes)
 
 
 def is_foreign(lexemes: list[Lexeme]) -> bool:
@@ -67,8 +71,10 @@ def _is_polite_command(words: list[Lexeme]) -> bool:
     text = words[place].text
     if text == "help":
         rest = Clause(tuple(w for i, w in enumerate(words) if i != place))
-        if rest.has("tone") and rest.any_of(NAMED_KINDS):
+        if rest.any_of(("tone", "toomuch", "too")) and rest.any_of(NAMED_KINDS):
             return True
+        if rest.has("up", "buried"):
+            return True  # "the singer is buried, help"
     if text in {"help me", "help", "help me out", "how would i", "how do i", "how can i"}:
         following = Clause(tuple(words[place + 1 :]))
         return text.startswith("help") and following.has_action and following.any_of(NAMED_KINDS)

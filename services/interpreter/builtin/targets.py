@@ -82,6 +82,8 @@ def _understood(turn: Turn, clause: Clause, setting: str, sign: int) -> tuple[st
         return (
             (MASTER,) if distinct and clause.has_verb and clause.joiner != ":" else turn.last_named
         )
+    if turn.mentioned:
+        return turn.mentioned  # "the bass disappears in this? 3 dB up please"
     takes_away = sign < 0 or clause.any_of(("remove", "off"))
     if clause.any_of(("even", "more", "less", "toomuch", "enough")) or takes_away:
         changed = turn.conversation.targets_of(setting, 1 if takes_away else sign)

@@ -46,6 +46,7 @@ class Turn:
         praised: Whether something was only praised.
         revises: Whether the latest change itself was revised ("the other way").
         leaves: Whether something is to be left alone.
+        kept: Stems that are to be left alone.
         confidence: How sure this understanding is.
     """
 
@@ -69,6 +70,7 @@ class Turn:
     praised: bool = False
     revises: bool = False
     leaves: bool = False
+    kept: tuple[str, ...] = ()
     confidence: float = 1.0
 
     @property
@@ -100,6 +102,10 @@ class Turn:
         for target in found:
             if target not in self.named:
                 self.named.append(target)
+
+    def mention(self, stems: tuple[str, ...]) -> None:
+        """Remembers stems that a clause only spoke of, for "it" and for commands that name none."""
+        self.mentioned = stems or self.mentioned
 
     def everything_but(self, excluded: Iterable[str]) -> tuple[str, ...]:
         """Returns all stems but some."""

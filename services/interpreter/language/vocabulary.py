@@ -11,7 +11,11 @@ from importlib.resources import files
 Reading = tuple[str, str]
 """What a phrase means: its kind ("target") and value ("vocals")."""
 
-_NOT_PHRASES = frozenset({"guard", "spelling", "foreign"})
+_NOT_PHRASES = frozenset({"guard", "spelling", "foreign", "phrasal"})
+
+_WITH_OBJECT = frozenset({"up", "down", "mute", "unmute", "separate", "compression"})
+_OBJECTS = frozenset({"it", "them"})
+"""Pronouns inside of phrases ("turn it down") that still say what is meant."""
 
 
 @dataclass
@@ -31,6 +35,7 @@ class Vocabulary:
         guarded: English words that are never corrected.
         foreign: Common words of other languages.
         single: Readings of phrases of one word.
+        phrasal: Readings of verbs whose particle may stand apart ("shut … up").
     """
 
     root: _Node
@@ -39,6 +44,7 @@ class Vocabulary:
     guarded: frozenset[str]
     foreign: frozenset[str]
     single: Mapping[str, tuple[Reading, ...]]
+    phrasal: Mapping[tuple[str, str], Reading]
 
     def longest(self, words: list[str], start: int) -> tuple[int, tuple[Reading, ...]]:
         """Returns the length in words and the readings of the longest phrase at `start`."""
@@ -67,18 +73,38 @@ def vocabulary() -> Vocabulary:
         for value, phrases in values.items():
             for phrase in phrases:
                 _insert(root, phrase.split(), (kind, value))
+                if kind in _WITH_OBJECT:
+                    for pronoun in _OBJECTS & set(phrase.split()):
+                        _insert(root, phrase.split(), ("pronoun", pronoun))
                 words.update(phrase.split())
     corrections = {typed: right for right, typos in document["spelling"].items() for typed in typos}
     return Vocabulary(
         root=root,
         words=frozenset(words),
         corrections=corrections,
-        guarded=frozenset(document["guard"]["guard"]),
+        guarded=frozenset(document["guard"]["guard"]) | _english_words(),
         foreign=frozenset(
             word for word in document["foreign"]["foreign"] if word not in words or word == "die"
         ),
+        phrasal=_phrasal(document["phrasal"]),
         single={word: tuple(node.readings) for word, node in root.next.items() if node.readings},
     )
+
+
+def _english_words() -> frozenset[str]:
+    text = files(__package__).joinpath("english_words.txt").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return frozenset(word for line in lines for word in line.split())
+
+
+def _phrasal(document: Mapping[str, list[str]]) -> dict[tuple[str, str], Reading]:
+    found: dict[tuple[str, str], Reading] = {}
+    for reading, verbs in document.items():
+        kind, value = reading.split()
+        for verb in verbs:
+            word, particle = verb.split(maxsplit=1)
+            found[word, particle] = (kind, value)
+    return found
 
 
 def _insert(root: _Node, words: list[str], reading: Reading) -> None:

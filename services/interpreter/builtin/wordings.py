@@ -1,0 +1,167 @@
+"""Roundabout wordings said plainly, before a prompt is read.
+
+Some words mean something else in company: "out of" takes away only after "take the harshness …",
+"up" raises nothing in "tighten up", "phone" is no filter in "I can't hear it on my phone".
+"""
+
+from __future__ import annotations
+
+from services.interpreter.builtin.clauses import EFFECT_KINDS, TARGET_KINDS, is_filler, is_verb
+from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.vocabulary import vocabulary
+
+
+def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Returns a prompt with its roundabout wordings said plainly."""
+    said = _phrasal_verbs(_without_listening_places(lexemes))
+    return _taken_out(_particles(_negated_tones(_objects(said))))
+
+
+# --- Where it is listened to ---------------------------------------------------------------------
+
+_FILLER = (("filler", "word"),)
+_PLACED = {"on", "in", "through", "over the", "over", "with", "from"}
+_OWN = {"my", "our", "his", "her", "their", "your", "these", "those"}
+
+
+def _without_listening_places(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Drops where somebody listens: "on my phone", "in the car", "with headphones"."""
+    kept: list[Lexeme] = []
+    index = 0
+    while index < len(lexemes):
+        length = _listening_place(lexemes, index)
+        if length:
+            index += length
+            continue
+        kept.append(lexemes[index])
+        index += 1
+    return kept
+
+
+def _listening_place(lexemes: list[Lexeme], start: int) -> int:
+    """Returns how many words tell where somebody listens, 0 where none do."""
+    if lexemes[start].text not in _PLACED:
+        return 0
+    end = start + 1
+    owned = False
+    while end < len(lexemes) and (lexemes[end].has("filler") or lexemes[end].text in _OWN):
+        owned = owned or lexemes[end].text in _OWN
+        end += 1
+    if end >= len(lexemes) or not lexemes[end].has("device"):
+        return 0
+    if lexemes[end].has("filter") and not owned:
+        return 0  # "through a phone" is an effect, "on my phone" a place
+    return end + 1 - start
+
+
+# --- Verbs with particles, and their objects -----------------------------------------------------
+
+_LONGEST_OBJECT = 5
+
+
+def _phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "shut those drums up" as "mute those drums"."""
+    result = list(lexemes)
+    for index, item in enumerate(lexemes):
+        for place in range(index + 2, min(index + 2 + _LONGEST_OBJECT, len(lexemes))):
+            reading = vocabulary().phrasal.get((item.text, lexemes[place].text))
+            if reading is not None and all(map(_is_object, lexemes[index + 1 : place])):
+                result[index] = Lexeme(f"{item.text} {lexemes[place].text}", (reading,))
+                result[place] = Lexeme(lexemes[place].text, _FILLER)
+                break
+            if not _is_object(lexemes[place - 1]):
+                break
+    return result
+
+
+def _is_object(item: Lexeme) -> bool:
+    named = any(item.has(kind) for kind in TARGET_KINDS)
+    return named or item.has("filler") or item.has("and") or item.has("volume")
+
+
+def _objects(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "her" as a pronoun where no noun follows: "push her back", not "her voice"."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1 : index + 2]
+        alone = not following or _follows_object(following[0])
+        result.append(Lexeme("her", _IT) if item.text == "her" and alone else item)
+    return result
+
+
+def _follows_object(item: Lexeme) -> bool:
+    if item.mark or item.number:
+        return True
+    return any(item.has(kind) for kind in _AFTER_OBJECTS)
+
+
+_IT = (("pronoun", "it"),)
+_AFTER_OBJECTS = (
+    "up", "down", "small", "big", "side", "off", "back", "and", "to", "by", "in", "more", "less",
+    "pan", "bound", "hard",
+)  # fmt: skip
+
+# --- Words that mean something else in company ---------------------------------------------------
+
+_PREFIXES = {"de", "un", "anti"}
+_LESS = (("remove", "remove"),)
+
+
+def _negated_tones(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "de-mud" as taking the mud away."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1 : index + 2]
+        negates = item.text in _PREFIXES and following and following[0].has("tone")
+        result.append(Lexeme(item.text, _LESS) if negates else item)
+    return result
+
+
+def _particles(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Takes the direction out of "tighten up", "mess up": that "up" raises nothing."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        before = lexemes[index - 1] if index else None
+        following = lexemes[index + 1 : index + 2]
+        is_particle = (
+            item.text == "up"
+            and before is not None
+            and (before.has("vague") or (before.is_unknown and _opens(lexemes, index - 1)))
+            and not (following and (following[0].number or following[0].has("by")))
+        )
+        result.append(Lexeme(item.text, _FILLER) if is_particle else item)
+    return result
+
+
+def _opens(lexemes: list[Lexeme], place: int) -> bool:
+    """Whether a word opens a command: nothing but politeness stands before it."""
+    for item in reversed(lexemes[:place]):
+        if item.mark or item.has("and"):
+            return True
+        if not (is_filler(item) or item.has("greeting") or item.has("ok")):
+            return False
+    return True
+
+
+def _taken_out(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "out of" as taking away after "take the harshness", "get some lows"."""
+    result: list[Lexeme] = []
+    for item in lexemes:
+        taken = item.text in {"out of", "off of"} and _takes_a_sound(result)
+        whole = taken and any(found.has("reverb") or found.has("compression") for found in result)
+        kind = "remove" if whole else "less"
+        result.append(Lexeme(item.text, ((kind, kind), ("in", "in"))) if taken else item)
+    return result
+
+
+def _takes_a_sound(before: list[Lexeme]) -> bool:
+    for index in range(len(before) - 1, -1, -1):
+        item = before[index]
+        if item.mark or item.has("and"):
+            return False
+        if is_verb(item):
+            said = before[index:]
+            return any(
+                found.number or any(found.has(kind) for kind in EFFECT_KINDS) for found in said
+            ) and not any(found.has("side") or found.has("pan") for found in said)
+    return False
