@@ -13,6 +13,7 @@ from services.gateway.turns import Turns
 from services.runtime.blobs import open_blob_store
 from services.runtime.logs import configure_logs
 from services.runtime.server import Server
+from services.runtime.tracing import configure_tracing
 
 
 async def serve(settings: GatewaySettings) -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = GatewaySettings()
     configure_logs("gateway", settings.log_level, settings.log_format)
+    configure_tracing("gateway", settings.otlp_endpoint)
     asyncio.run(serve(settings))
 
 

@@ -12,12 +12,14 @@ from services.interpreter.engines import engines_from
 from services.interpreter.settings import InterpreterSettings
 from services.runtime.logs import configure_logs
 from services.runtime.server import Server
+from services.runtime.tracing import configure_tracing
 
 
 async def main() -> None:
     """Serves until SIGTERM."""
     settings = InterpreterSettings()
     configure_logs("interpreter", settings.log_level, settings.log_format)
+    configure_tracing("interpreter", settings.otlp_endpoint)
     async with engines_from(settings) as engines:
 
         def register(server: aio.Server) -> None:

@@ -16,12 +16,14 @@ from services.runtime.blobs import open_blob_store
 from services.runtime.channels import connect
 from services.runtime.logs import configure_logs
 from services.runtime.server import Server
+from services.runtime.tracing import configure_tracing
 
 
 async def main() -> None:
     """Serves until SIGTERM."""
     settings = RemixerSettings()
     configure_logs("remixer", settings.log_level, settings.log_format)
+    configure_tracing("remixer", settings.otlp_endpoint)
     async with connect(settings.separator_address) as separator:
         renderer = Renderer(
             open_blob_store(settings.blob_store, settings),

@@ -1,17 +1,20 @@
-"""Connections to other services, which carry ids and deadlines on.
+"""Connections to other services, which carry ids, traces and deadlines on.
 
-A call made while a request is answered gets that request's ids as metadata and at most the time
-that is left of its deadline; when the request is cancelled, so is the call.
+A call made while a request is answered gets that request's ids as metadata, a span below that
+request's, and at most the time that is left of its deadline; when the request is cancelled, so is
+the call.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from grpc import aio
 
 from services.runtime import context as request_context
+from services.runtime import tracing
+from services.runtime.rpc_tracing import TRACEPARENT, ClientSpan
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
@@ -33,10 +36,28 @@ def connect(target: str) -> aio.Channel:
     )
 
 
-def _carry(details: aio.ClientCallDetails) -> aio.ClientCallDetails:
+async def _call(continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+    """Makes a call, with what the request in hand gives it."""
+    if not tracing.is_tracing():  # the trace that the request came with goes on all the same
+        return await continuation(_carry(details, {}), request)
+    method = details.method
+    span = ClientSpan(method.decode() if isinstance(method, bytes) else method)
+    try:
+        call = await continuation(_carry(details, span.metadata()), request)
+    except BaseException as error:
+        span.fail(error)
+        raise
+    span.end_with(call)
+    return call
+
+
+def _carry(details: aio.ClientCallDetails, trace: Mapping[str, str]) -> aio.ClientCallDetails:
     metadata = aio.Metadata(*(details.metadata or ()))
     said = set(metadata.keys())
-    for key, value in request_context.forwarded_metadata.get():
+    forwarded = dict(request_context.forwarded_metadata.get())
+    if trace:
+        forwarded.pop(TRACEPARENT, None)
+    for key, value in {**forwarded, **trace}.items():
         if key not in said:
             metadata.add(key, value)
     limits = (details.timeout, request_context.remaining_seconds())
@@ -54,14 +75,14 @@ class _UnaryUnary(aio.UnaryUnaryClientInterceptor):  # type: ignore[misc, unused
     async def intercept_unary_unary(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> Any:
-        return await continuation(_carry(client_call_details), request)
+        return await _call(continuation, client_call_details, request)
 
 
 class _UnaryStream(aio.UnaryStreamClientInterceptor):  # type: ignore[misc, unused-ignore]
     async def intercept_unary_stream(
         self, continuation: Callable[..., Any], client_call_details: Any, request: Any
     ) -> AsyncIterator[Any]:
-        call: AsyncIterator[Any] = await continuation(_carry(client_call_details), request)
+        call: AsyncIterator[Any] = await _call(continuation, client_call_details, request)
         return call
 
 
@@ -72,4 +93,4 @@ class _StreamUnary(aio.StreamUnaryClientInterceptor):  # type: ignore[misc, unus
         client_call_details: Any,
         request_iterator: AsyncIterable[Any] | Iterable[Any],
     ) -> Any:
-        return await continuation(_carry(client_call_details), request_iterator)
+        return await _call(continuation, client_call_details, request_iterator)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from contextvars import ContextVar
 
+from services.runtime import tracing
+
 REQUEST_ID_KEY = "x-request-id"
 """Metadata key of the request id; Envoy sets it."""
 
@@ -25,7 +27,8 @@ deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 def forward(**ids: str) -> None:
-    """Adds ids to what outgoing calls carry: `forward(session_id=…, turn_id=…)`."""
+    """Adds ids to what outgoing calls carry, and to the span: `forward(turn_id=…)`."""
+    tracing.describe(**ids)
     added = tuple((f"x-mixdown-{name.replace('_', '-')}", value) for name, value in ids.items())
     names = {name for name, _ in added}
     kept = tuple(pair for pair in forwarded_metadata.get() if pair[0] not in names)

@@ -1,7 +1,7 @@
 """What happens around every call that a server answers.
 
-Ids are bound to the logs, the deadline is remembered for outgoing calls, errors become rich
-statuses, and when the call ends it is counted and one line is logged.
+Ids are bound to the logs, a span begins, the deadline is remembered for outgoing calls, errors
+become rich statuses, and when the call ends it is counted and one line is logged.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from services.runtime import context as request_context
+from services.runtime import tracing
 from services.runtime.errors import InternalError, MixdownError, status_of
 from services.runtime.rpc_metrics import MethodMetrics, metrics_of
+from services.runtime.rpc_tracing import begin_server_span, end_server_span
 
 _log = structlog.get_logger("mixdown.rpc")
 
@@ -166,16 +168,16 @@ class _Call:
         )
         left = context.time_remaining()
         request_context.deadline.set(None if left is None else self._began + left)
-        structlog.contextvars.bind_contextvars(
-            request_id=self._request_id,
-            **{
-                name: metadata[f"x-mixdown-{name.replace('_', '-')}"]
-                for name in ("session_id", "turn_id")
-                if f"x-mixdown-{name.replace('_', '-')}" in metadata
-            },
-        )
+        ids = {
+            name: metadata[f"x-mixdown-{name.replace('_', '-')}"]
+            for name in ("session_id", "turn_id")
+            if f"x-mixdown-{name.replace('_', '-')}" in metadata
+        }
+        structlog.contextvars.bind_contextvars(request_id=self._request_id, **ids)
         if self._metrics is not None:
             self._metrics.begin()
+            self._span = begin_server_span(method, metadata)
+            tracing.describe(request_id=self._request_id, **ids)
         # A stream whose caller left while a message was being sent ends without a word of ours.
         known = contextvars.copy_context()
         context.add_done_callback(cast("Any", lambda _: known.run(self._end, self._interrupted())))
@@ -234,6 +236,7 @@ class _Call:
         seconds = time.monotonic() - self._began
         self._metrics.end(seconds, code)
         _log.info("rpc", method=self._method, code=code, seconds=round(seconds, 4), **details)
+        end_server_span(self._span, code, details.get("reason", ""))
 
 
 class ServiceUnavailableError(MixdownError):

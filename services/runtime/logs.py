@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with the ids of the request in hand.
+"""Structured logs: one JSON object a line, with the ids of the request in hand and its trace.
 
 Log with `structlog.get_logger()`; what `bind` says is in every line until the request ends.
 """
@@ -10,6 +10,8 @@ import sys
 
 import structlog
 
+from services.runtime.tracing import trace_ids
+
 
 def configure_logs(service: str, level: str, form: str) -> None:
     """Sets up logging of this process to standard error.
@@ -19,8 +21,17 @@ def configure_logs(service: str, level: str, form: str) -> None:
         level: "debug", "info", "warning" or "error".
         form: "json", or "text" for people.
     """
+
+    def add_service(
+        _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        event["service"] = service  # in every thread, also of libraries
+        return event
+
     shared: list[structlog.typing.Processor] = [
+        add_service,
         structlog.contextvars.merge_contextvars,
+        _add_trace,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
@@ -46,7 +57,13 @@ def configure_logs(service: str, level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _add_trace(
+    _: structlog.typing.WrappedLogger, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    event.update(trace_ids())
+    return event
 
 
 def bind(**ids: str) -> None:

@@ -40,6 +40,13 @@ class Settings(BaseSettings):
         description="How long after SIGTERM new calls are still taken while the health check "
         "already says NOT_SERVING, so that who balances sends them elsewhere in time.",
     )
+    otlp_endpoint: str = Field(
+        default="",
+        description="URL of a collector that takes traces by OTLP over gRPC, "
+        "`http://collector:4317`. Empty means what `OTEL_EXPORTER_OTLP_ENDPOINT` says; without "
+        "either nothing is traced. OpenTelemetry's other variables hold too, such as "
+        "`OTEL_TRACES_SAMPLER` and `OTEL_EXPORTER_OTLP_HEADERS`.",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,

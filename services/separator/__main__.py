@@ -11,6 +11,7 @@ import asyncio
 import sys
 
 from services.runtime.logs import configure_logs
+from services.runtime.tracing import configure_tracing
 from services.separator.errors import SeparatorError
 from services.separator.service import SeparatorService, weights_chain
 from services.separator.settings import SeparatorSettings
@@ -38,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = SeparatorSettings()
     configure_logs("separator", settings.log_level, settings.log_format)
+    configure_tracing("separator", settings.otlp_endpoint)
     if arguments.command == "fetch-weights":
         _fetch_weights(settings, arguments.model or settings.default_model)
     else:

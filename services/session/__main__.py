@@ -13,6 +13,7 @@ from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from services.runtime.errors import MixdownError
 from services.runtime.logs import configure_logs
 from services.runtime.server import Server
+from services.runtime.tracing import configure_tracing
 from services.session.api import SessionService
 from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
@@ -75,6 +76,7 @@ def main() -> None:
     command = parser.parse_args().command
     settings = SessionSettings()
     configure_logs("session", settings.log_level, settings.log_format)
+    configure_tracing("session", settings.otlp_endpoint)
     try:
         if command == "migrate":
             migrate(create_database_engine(settings.database_url, pool_size=1))
