@@ -23,7 +23,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.turn_work import TurnWork
 from services.gateway.wordless import check_same
 from services.runtime import context as request_context
-from services.runtime import logs
+from services.runtime import logs, tracing
 from services.runtime.blobs import BlobStore
 
 _log = structlog.get_logger("mixdown.gateway.turns")
@@ -181,7 +181,8 @@ class Turns:
         # The reader's deadline ends its stream; the work then ends in good order, in its own time.
         request_context.deadline.set(None)
         try:
-            await work()
+            with tracing.span("turn"):  # it may outlive the call that began it
+                await work()
         finally:
             await listener.end()
 
