@@ -11,6 +11,26 @@ from services.runtime.blobs import BlobStore
 CHUNK_BYTES = 256 * 1024
 """The most bytes in one message."""
 
+_SMALLEST_CHUNK_BYTES = 64 * 1024
+_SHARED_BYTES = 16 * 1024 * 1024
+"""What the chunks of all readers may take together, before the smallest chunk is reached: each is
+held a few times on its way (file, message, transport), for as long as its reader is slow."""
+
+
+class _Readers:
+    """Counts who reads at this moment, in this process."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def chunk_bytes(self) -> int:
+        """Returns how much one of them takes at once: the more they are, the less."""
+        share = _SHARED_BYTES // max(1, self.count)
+        return max(_SMALLEST_CHUNK_BYTES, min(CHUNK_BYTES, share))
+
+
+_readers = _Readers()
+
 
 def check_offset(offset_bytes: int, size_bytes: int) -> None:
     """Raises InvalidOffsetError for an offset outside of 0 to `size_bytes`."""
@@ -28,9 +48,11 @@ async def read_blob(blobs: BlobStore, sha256: str, offset_bytes: int) -> AsyncIt
         BlobNotFoundError: there is no such blob.
     """
     file = await asyncio.to_thread(blobs.open, sha256)
+    _readers.count += 1
     try:
         await asyncio.to_thread(file.seek, offset_bytes)
-        while data := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        while data := await asyncio.to_thread(file.read, _readers.chunk_bytes()):
             yield data
     finally:
+        _readers.count -= 1
         file.close()
