@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from services.runtime import context as request_context
 from services.runtime import tracing
 from services.runtime.errors import InternalError, MixdownError, status_of
+from services.runtime.malformed import check, forgiving
 from services.runtime.rpc_metrics import MethodMetrics, metrics_of
 from services.runtime.rpc_tracing import begin_server_span, end_server_span
 
@@ -46,8 +47,12 @@ class RequestInterceptor(aio.ServerInterceptor):  # type: ignore[misc, unused-ig
         method = handler_call_details.method
         make, inner = _FACTORIES[handler.request_streaming, handler.response_streaming]
         behaviour = getattr(handler, inner)
-        if handler.request_streaming and not method.startswith(_QUIET_METHODS):
-            behaviour = _count_requests(behaviour, metrics_of(method))
+        is_ours = not method.startswith(_QUIET_METHODS)
+        deserialize = handler.request_deserializer
+        if is_ours:
+            deserialize = forgiving(deserialize)
+        if handler.request_streaming and is_ours:
+            behaviour = _read_requests(behaviour, metrics_of(method))
         wrapped = (
             _wrap_stream(behaviour, method)
             if handler.response_streaming
@@ -55,7 +60,7 @@ class RequestInterceptor(aio.ServerInterceptor):  # type: ignore[misc, unused-ig
         )
         return make(
             wrapped,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=deserialize,
             response_serializer=handler.response_serializer,
         )
 
@@ -68,15 +73,15 @@ _FACTORIES: dict[tuple[bool, bool], tuple[Callable[..., grpc.RpcMethodHandler[An
 }
 
 
-def _count_requests(behaviour: Callable[..., Any], metrics: MethodMetrics) -> Callable[..., Any]:
+def _read_requests(behaviour: Callable[..., Any], metrics: MethodMetrics) -> Callable[..., Any]:
     def handle(requests: AsyncIterator[Any], context: aio.ServicerContext[Any, Any]) -> Any:
-        return behaviour(_Counted(requests, metrics), context)
+        return behaviour(_Requests(requests, metrics), context)
 
     return handle
 
 
-class _Counted:
-    """A stream of requests, counted as they are read."""
+class _Requests:
+    """A stream of requests, counted and checked as they are read."""
 
     def __init__(self, requests: AsyncIterator[Any], metrics: MethodMetrics) -> None:
         self._requests = aiter(requests)
@@ -88,6 +93,7 @@ class _Counted:
     async def __anext__(self) -> Any:
         request = await anext(self._requests)
         self._metrics.received.inc()
+        check(request)
         return request
 
 
@@ -95,6 +101,7 @@ def _wrap_unary(behaviour: Callable[..., Awaitable[Any]], method: str) -> Callab
     async def handle(request: Any, context: aio.ServicerContext[Any, Any]) -> Any:
         call = _Call(method, context)
         try:
+            check(request)
             response = await behaviour(request, context)
         except BaseException as error:  # noqa: BLE001 - the one place where every error is told
             await call.fail(error)
@@ -113,6 +120,7 @@ def _wrap_stream(behaviour: Callable[..., AsyncIterator[Any]], method: str) -> C
         # (The stubs of grpc name a class where any callable is meant.)
         context.add_done_callback(cast("Any", lambda _: _closings.start(responses)))
         try:
+            check(request)
             async for response in responses:
                 call.count_sent()
                 yield response

@@ -117,6 +117,16 @@ async def test_a_defect_tells_the_request_and_nothing_else() -> None:
     assert "swordfish" not in (caught.value.details() or "")
 
 
+@pytest.mark.parametrize("data", [b"\x0a\x05ab", b"\x0a\x02\xff\xfe", b"\xff" * 20])
+async def test_bytes_that_are_no_message_are_the_callers_fault(data):
+    async with serving(echo) as address, aio.insecure_channel(address) as channel:
+        with pytest.raises(aio.AioRpcError) as caught:
+            await channel.unary_unary(f"/{INTERPRETER}/Interpret")(data)
+        assert caught.value.code() == StatusCode.INVALID_ARGUMENT
+        assert error_info_of(caught.value).reason == "MALFORMED_MESSAGE"
+        assert (await stub_of(channel).Interpret(InterpretRequest(prompt="yes"))).reply == "yes"
+
+
 async def test_an_unknown_method_is_unimplemented() -> None:
     async with serving(echo) as address, connect(address) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
