@@ -15,6 +15,7 @@ from services.runtime.logs import configure_logs
 from services.runtime.server import Server
 from services.runtime.tracing import configure_tracing
 from services.session.api import SessionService
+from services.session.census import CensusTaker
 from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
 from services.session.settings import SessionSettings
@@ -54,12 +55,14 @@ async def serve(settings: SessionSettings) -> None:
         lambda server: session_pb2_grpc.add_SessionServiceServicer_to_server(service, server),
         on_drain=service.shut_down,
     )
-    sweeping = asyncio.create_task(sweeper.run())
+    census = CensusTaker(database, settings.census_seconds)
+    background = {asyncio.create_task(sweeper.run()), asyncio.create_task(census.run())}
     try:
         await server.run()
     finally:
-        sweeping.cancel()
-        await asyncio.wait({sweeping})
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
         database.close()
 
 

@@ -31,8 +31,11 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, SQLModel
 
+from services.runtime import tracing
 from services.runtime.errors import MixdownError
+from services.session import metrics
 from services.session.errors import DatabaseUnavailableError
+from services.session.statements import watch_statements
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -112,7 +115,8 @@ class Database:
         slow_seconds: float = 0.5,
     ) -> None:
         self.engine = create_database_engine(url, pool_size)
-        _log_slow_statements(self.engine, slow_seconds)
+        watch_statements(self.engine, slow_seconds)
+        metrics.observe_pool(self.engine)
         self._clock = clock or database_time
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
         self._followers: list[Callable[[str], None]] = []
@@ -155,9 +159,16 @@ class Database:
         **kwargs: _P.kwargs,
     ) -> _T:
         touched: set[str] = set()
+        asked = time.perf_counter()
+        name = operation.__name__
 
         def run() -> _T:
-            with self.transaction(read_only=read_only) as transaction:
+            metrics.WAIT_SECONDS.observe(time.perf_counter() - asked)
+            with (
+                metrics.OPERATION_SECONDS.labels(name).time(),
+                tracing.span(f"transaction {name}"),
+                self.transaction(read_only=read_only) as transaction,
+            ):
                 result = operation(transaction, *args, **kwargs)
             touched.update(transaction.touched)
             return result
@@ -210,11 +221,13 @@ def unavailable_when_unreachable() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeoutError) as error:
+        metrics.DATABASE_UNAVAILABLE.inc()
         _log.warning("database unavailable", error=str(error).splitlines()[0])
         raise DatabaseUnavailableError from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
+        metrics.DATABASE_UNAVAILABLE.inc()
         _log.warning("database connection lost", error=str(error).splitlines()[0])
         raise DatabaseUnavailableError from error
     except StatementError as error:
@@ -249,22 +262,6 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
             "application_name": "mixdown-session",
         },
     )
-
-
-def _log_slow_statements(engine: Engine, slow_seconds: float) -> None:
-    began = "statement_began"
-
-    def before(connection: Connection, *_: Any) -> None:
-        connection.info[began] = time.perf_counter()
-
-    def after(connection: Connection, _: Any, statement: str, *__: Any) -> None:
-        seconds = time.perf_counter() - connection.info.pop(began)
-        if seconds > slow_seconds:
-            # Never the values: they are what users said.
-            _log.warning("slow statement", seconds=round(seconds, 3), statement=statement)
-
-    event.listen(engine, "before_cursor_execute", before)
-    event.listen(engine, "after_cursor_execute", after)
 
 
 def _sqlite_engine(url: URL, pool_size: int) -> Engine:

@@ -7,6 +7,7 @@ from typing import cast
 from sqlalchemy import func, insert
 from sqlmodel import col, select
 
+from services.session import metrics
 from services.session.database import Transaction
 from services.session.resources import EventKind, TurnEvent
 from services.session.tables import Document, TurnEventRow
@@ -41,6 +42,7 @@ def append(
         .scalar_one()
     )
     transaction.touch(turn_id)
+    metrics.EVENTS.labels(kind).inc()
     return TurnEvent(turn_id, sequence, kind, payload, transaction.now)
 
 

@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
-from services.session import leases, turn_writing, turns
+from services.session import leases, metrics, turn_writing, turns
 from services.session.api_tracks import new_artifact_from_message, to_document
 from services.session.api_turns import (
     event_to_message,
@@ -50,6 +50,7 @@ class LeaseCalls(Calls):
         )
         if work is None:
             return session_pb2.Work()
+        metrics.TAKEOVERS.inc()
         return work_to_message(work)
 
     async def RenewLease(

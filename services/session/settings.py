@@ -68,6 +68,12 @@ class SessionSettings(Settings):
         description="How long a file stays after nobody refers to it. Longer than the longest "
         "transaction (60 s), or a file may go that somebody is about to refer to.",
     )
+    census_seconds: float = Field(
+        default=15,
+        gt=0,
+        description="How often turns that have not ended and files to delete are counted, for "
+        "metrics.",
+    )
     sweep_seconds: float = Field(
         default=600, gt=0, description="How often it is looked for what is too old."
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.session import metrics
 from services.session.database import Database
 from services.session.errors import DatabaseUnavailableError
 from services.session.retention import expire
@@ -53,5 +54,6 @@ class Sweeper:
         ):
             total += count
         if total:
+            metrics.EXPIRED.inc(total)
             _log.info("expired", count=total)
         return total
