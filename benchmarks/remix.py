@@ -38,7 +38,7 @@ from benchmarks.machine import Figures, machine
 from benchmarks.separation import RATE_HZ, STEMS, example_song, write_wav
 from mixdown.mix import MASTER, EqBand, Filter, Mix, Output, TargetSettings
 from services.remixer import plan
-from services.remixer.chain import build_chain
+from services.remixer.chain import Track, build_chain
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import Processor, empty
 from services.remixer.events import OutputAudio
@@ -187,7 +187,7 @@ def _effects(folder: Path, _seconds: float) -> Figures:
         samples = reader.read(20 * RATE_HZ)
     length = samples.shape[1] / RATE_HZ
     makers: dict[str, Callable[[], Processor]] = {
-        name: partial(build_chain, target, settings, RATE_HZ, 2)
+        name: partial(build_chain, target, settings, Track(RATE_HZ, 2, samples.shape[1]))
         for name, (target, settings) in _EFFECTS.items()
     }
     makers["limiter, working"] = lambda: Limiter(0.3, RATE_HZ, 2)
@@ -203,8 +203,6 @@ def _effects(folder: Path, _seconds: float) -> Figures:
 
 class _Meter:
     """The loudness meter as a processor."""
-
-    tail_frames = 0
 
     def __init__(self) -> None:
         self._meter = LoudnessMeter(RATE_HZ, 2)

@@ -11,16 +11,23 @@ import numpy.typing as npt
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
-from mixdown.mix import EqBand, Filter
-from services.remixer.effects import compression, reverb
+from mixdown.mix import EqBand, Filter, Passage, TargetSettings
+from services.remixer.chain import Track, build_chain
+from services.remixer.effects import compression, distortion, reverb
+from services.remixer.effects.chorus import VOICES
 from services.remixer.effects.compression import Compression
+from services.remixer.effects.distortion import Distortion
+from services.remixer.effects.echo import Echoes
 from services.remixer.effects.equaliser import Equaliser
+from services.remixer.effects.fades import Fade
 from services.remixer.effects.filters import Filters
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.pan import pan_factors
 from services.remixer.effects.pitch import Pitch
 from services.remixer.effects.processor import Processor
-from services.remixer.effects.reverb import Reverb
+from services.remixer.effects.reverb import Reverberation
+from services.remixer.effects.sends import Send
+from services.remixer.effects.width import Width
 from services.runtime.audio.dither import Dither
 from services.runtime.audio.reader import Samples
 
@@ -143,12 +150,16 @@ def _level_db(samples: Samples) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     return np.arange(count) / 50, 10 * np.log10(power + 1e-12)
 
 
+def _with_reverb(amount: float) -> Processor:
+    return Send([(Reverberation(amount, RATE_HZ, 2), None)], 2)
+
+
 def _reverb(amounts: Axes, decay: Axes) -> None:
     noise = (0.1 * np.random.default_rng(0).standard_normal((2, RATE_HZ))).astype(np.float32)
     steps = np.linspace(0.05, 1, 20)
     wet_db = []
     for amount in steps:
-        wet = run(Reverb(float(amount), RATE_HZ, 2), noise).astype(np.float64)
+        wet = run(_with_reverb(float(amount)), noise).astype(np.float64)
         wet[:, :RATE_HZ] -= noise
         wet_db.append(10 * np.log10((wet**2).sum() / (noise.astype(np.float64) ** 2).sum()))
     amounts.plot(steps, wet_db, color="C0")
@@ -161,9 +172,77 @@ def _reverb(amounts: Axes, decay: Axes) -> None:
     for amount in (0.15, 0.3, 0.7, 1.0):
         click = np.zeros((2, RATE_HZ // 50), np.float32)
         click[:, 0] = 1.0
-        decay.plot(*_level_db(run(Reverb(amount, RATE_HZ, 2), click)), label=f"reverb {amount:g}")
+        decay.plot(*_level_db(run(_with_reverb(amount), click)), label=f"reverb {amount:g}")
     decay.set(title="A click and its tail", xlabel="s", ylabel="dB", ylim=(-130, 0))
     decay.legend()
+
+
+def _distortion(curves: Axes, spectrum: Axes) -> None:
+    samples = np.linspace(-4, 4, 401)
+    for amount in (0.1, 0.25, 0.5, 1.0):
+        driven = distortion.drive(amount)
+        bent = distortion.matching_gain(driven) * np.tanh(driven * samples)
+        curves.plot(samples, bent, label=f"distortion {amount:g}")
+    curves.plot(samples, samples, "k:", label="0")
+    curves.set(title="Curves", xlabel="in, 1 is the level of the track", ylabel="out", ylim=(-3, 3))
+    curves.legend(fontsize=7)
+    seconds = np.arange(2 * RATE_HZ) / RATE_HZ
+    tone = np.tile(0.2 * np.sin(2 * np.pi * 440 * seconds), (2, 1)).astype(np.float32)
+    for amount in (1.0, 0.5, 0.25, 0.1):
+        heard = run(Distortion(amount, RATE_HZ, 2, -14.0), tone)
+        spectrum.plot(*_spectrum_db(heard), label=f"distortion {amount:g}", lw=0.9)
+    spectrum.set(title="A tone of 440 Hz", xlabel="Hz", ylabel="dB", xlim=(0, 6000), ylim=(-110, 0))
+    spectrum.legend(fontsize=7)
+
+
+def _echo(clicks: Axes, decay: Axes) -> None:
+    click = np.zeros((2, RATE_HZ // 50), np.float32)
+    click[:, 0] = 1.0
+    echo = Send([(Echoes(0.5, 350.0, 0.6, RATE_HZ, 2), None)], 2)
+    heard = run(echo, click)[0]
+    at = np.flatnonzero(heard)
+    clicks.stem(at / RATE_HZ, heard[at], basefmt="k")
+    clicks.set(title="A click: echo 0.5, 350 ms, feedback 0.6", xlabel="s", xlim=(-0.1, 3.5))
+    for feedback in (0.0, 0.35, 0.6, 0.9):
+        count = np.arange(1, 30)
+        level = 20 * np.log10(np.maximum(0.5 * feedback ** (count - 1.0), 1e-6))
+        decay.plot(count, level, ".-", lw=0.7, label=f"feedback {feedback:g}")
+    decay.axhline(-60, color="k", ls=":", lw=0.8)
+    decay.set(title="Each echo, of an echo of 0.5", xlabel="echo", ylabel="dB", ylim=(-70, 0))
+    decay.legend()
+
+
+def _chorus(delays: Axes, widths: Axes) -> None:
+    seconds = np.linspace(0, 4, 400)
+    for number, voice in enumerate(VOICES):
+        for channel, style in enumerate(("-", "--")):
+            phase = seconds / voice.period_seconds - 0.25 * channel
+            delay_ms = voice.delay_ms + voice.depth_ms * np.sin(2 * np.pi * phase)
+            name = f"voice {number + 1}, {('left', 'right')[channel]}"
+            delays.plot(seconds, delay_ms, f"C{number}{style}", label=name)
+    delays.set(title="Chorus: how late its voices are", xlabel="s", ylabel="ms")
+    delays.legend(fontsize=7)
+    random = np.random.default_rng(0)
+    noise = random.standard_normal((2, RATE_HZ)) + random.standard_normal((1, RATE_HZ))
+    steps = np.linspace(0, 2, 41)
+    found = [
+        np.corrcoef(*run(Width(float(width), 2), noise.astype(np.float32)))[0, 1] for width in steps
+    ]
+    widths.plot(steps, found)
+    widths.set(title="Width: how alike left and right are", xlabel="width", ylabel="correlation")
+
+
+def _fades(fades: Axes, passage: Axes) -> None:
+    ones = np.ones((1, 10 * 1000), np.float32)
+    fades.plot(np.arange(10_000) / 1000, run(Fade(2000, 4000, 10_000, 1), ones)[0])
+    fades.set(title="fade_in_s 2, fade_out_s 4", xlabel="s", ylabel="factor")
+    track = Track(RATE_HZ, 1, 2 * RATE_HZ)
+    steady = np.ones((1, 2 * RATE_HZ), np.float32)
+    muted = TargetSettings(passages=(Passage(1.0, 1.1, TargetSettings(muted=True)),))
+    milliseconds = np.arange(2 * RATE_HZ) / RATE_HZ * 1000
+    passage.plot(milliseconds, run(build_chain("vocals", muted, track), steady)[0])
+    passage.axvspan(1000, 1100, alpha=0.15)
+    passage.set(title="Muted from 1 s to 1.1 s", xlabel="ms", xlim=(980, 1120))
 
 
 def _pitch(tones: Axes, formants: Axes) -> None:
@@ -247,6 +326,10 @@ _PICTURES: dict[str, Callable[[Axes, Axes], None]] = {
     "compression": _compression,
     "reverb": _reverb,
     "pitch": _pitch,
+    "distortion": _distortion,
+    "echo": _echo,
+    "chorus-and-width": _chorus,
+    "fades-and-passages": _fades,
     "limiter": _limiter,
     "dither": _dither,
 }

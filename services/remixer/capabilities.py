@@ -39,6 +39,16 @@ _NUMBERS = {
     "eq.gain_db": "Gain of a band of the equaliser.",
     "eq.q": "Quality factor of a band of the equaliser.",
     "filters.cutoff_hz": "Corner (−3 dB) of a low-pass or high-pass, 24 dB per octave.",
+    "echo": "Amount of echo: how loud the first one is. The dry level stays.",
+    "echo_time_ms": "Time from one echo to the next.",
+    "echo_feedback": "How loud an echo is next to the one before.",
+    "chorus": "Amount of chorus: two voices, late and a little out of tune.",
+    "distortion": "Amount of distortion, from saturation to overdrive, at the same loudness.",
+    "width": "Stereo width, from mono to twice the difference between left and right.",
+    "fade_in_s": "Fade from silence at the beginning of the track or of a passage.",
+    "fade_out_s": "Fade to silence at the end of the track or of a passage.",
+    "passages.start_s": "Where other settings begin to hold for a while.",
+    "passages.end_s": "Where they end; unset, with the track.",
 }
 
 

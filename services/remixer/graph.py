@@ -18,12 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixdown.mix import MASTER, Mix, Output
-from services.remixer.chain import Chain, build_chain
-from services.remixer.effects.compression import TYPICAL_LUFS
+from services.remixer.chain import Chain, Track, build_chain
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import empty, silence
 from services.remixer.frame_queue import FrameQueue
-from services.remixer.loudness import Loudness
 from services.remixer.plan import edited_stems
 from services.runtime.audio.reader import Samples
 
@@ -92,9 +90,8 @@ class Graph:
     Args:
         mix: Settings that can be heard; see `plan.audible_mix`.
         outputs: What to render.
-        sample_rate_hz: Rate of the original and of the stems.
-        channels: Their channels.
-        loudness: How loud the original is.
+        track: The original: its rate, which the stems share, its channels, its length.
+        true_peak: The true peak of the original.
         pool: Threads in which the chains of several stems work side by side. Each chain has its
             own state, so that their number changes no bit.
     """
@@ -103,15 +100,11 @@ class Graph:
         self,
         mix: Mix,
         outputs: Iterable[Output],
-        sample_rate_hz: int,
-        channels: int,
-        loudness: Loudness,
+        track: Track,
+        true_peak: float,
         pool: Executor | None = None,
     ) -> None:
-        self._channels = channels
-        track_lufs = loudness.integrated_lufs
-        if track_lufs is None:
-            track_lufs = TYPICAL_LUFS
+        channels = self._channels = track.channels
         self._pool = pool
         self._pending: _Step | None = None
         self._outputs = tuple(outputs)
@@ -119,14 +112,13 @@ class Graph:
         edited = edited_stems(mix) if "mix" in kinds else ()
         processed = {*edited, *(o.stems[0] for o in self._outputs if o.kind == "stem")}
         self._chains: dict[str, Chain] = {
-            stem: build_chain(stem, mix[stem], sample_rate_hz, channels, track_lufs)
-            for stem in sorted(processed)
+            stem: build_chain(stem, mix[stem], track) for stem in sorted(processed)
         }
         self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
         self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
-        master = build_chain(MASTER, mix[MASTER], sample_rate_hz, channels, track_lufs)
-        ceiling = max(10.0 ** (CEILING_DBTP / 20.0), loudness.true_peak)
-        self._limiter = None if mix.is_neutral else Limiter(ceiling, sample_rate_hz, channels)
+        master = build_chain(MASTER, mix[MASTER], track)
+        ceiling = max(10.0 ** (CEILING_DBTP / 20.0), true_peak)
+        self._limiter = None if mix.is_neutral else Limiter(ceiling, track.sample_rate_hz, channels)
         self._master = Chain([master, *([self._limiter] if self._limiter else [])], channels)
         self._without = {
             output.name: Sum(

@@ -19,7 +19,7 @@ from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.graph import Graph
 from services.remixer.original import Measured, Original, finite
-from services.remixer.plan import PlannedOutput
+from services.remixer.plan import PlannedOutput, track_of
 from services.remixer.resample import Resampler
 from services.runtime.audio.reader import AudioProperties, Samples
 from services.runtime.blobs import Blob, BlobStore
@@ -111,9 +111,8 @@ class Pipeline:
         self._graph = Graph(
             mix,
             [item.output for item in planned],
-            properties.sample_rate_hz,
-            properties.channels,
-            measured.loudness,
+            track_of(properties, measured.loudness.integrated_lufs),
+            measured.loudness.true_peak,
             pool,
         )
         self._original = Original(store, track.sha256, properties)

@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mixdown.mix import MASTER, Mix, Output, TargetSettings
+from mixdown.mix import MASTER, Mix, Output
 from mixdown.mix import MixOutOfRangeError as MixRangeError
 from mixdown.mix import UnknownTargetError as MixTargetError
 from services.remixer import chain
+from services.remixer.effects.compression import TYPICAL_LUFS
 from services.remixer.errors import (
     MixOutOfRangeError,
     NoOutputsError,
@@ -23,7 +24,7 @@ from services.runtime.audio.formats import Encoding, FileFormat, file_format
 from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 
-RENDER_VERSION = 2
+RENDER_VERSION = 3
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
 
 
@@ -100,7 +101,6 @@ def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
     known = tuple(stems)
     try:
         request.mix.check(known)
-        _check_renderable(request.mix)
     except MixTargetError as error:
         raise UnknownTargetError(
             f"There is no target {error.target!r}; there are {', '.join(error.known)}.",
@@ -122,21 +122,42 @@ def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
                 raise UnknownStemError(stem, model, known)
 
 
-_NOT_RENDERED = ("echo", "chorus", "distortion", "width", "fade_in_s", "fade_out_s", "passages")
+def audible_mix(mix: Mix, properties: AudioProperties) -> Mix:
+    """Returns `mix` without what cannot be heard on a track with these properties."""
+    seconds = properties.frames / properties.sample_rate_hz
+    heard = {
+        name: chain.effective(item, properties.channels, seconds)
+        for name, item in mix.targets.items()
+    }
+    master = heard.get(MASTER)
+    if master is not None and master.muted and not master.passages:
+        return Mix({MASTER: master})
+    return Mix(heard)
 
 
-def _check_renderable(mix: Mix) -> None:
-    for target, settings in mix.targets.items():
-        for name, value in settings.changed().items():
-            if name in _NOT_RENDERED:
-                raise MixRangeError(target, name, value, "neutral: this version cannot render it")
+def notes(mix: Mix, properties: AudioProperties) -> tuple[str, ...]:
+    """Tells, for people, what of `mix` lies behind the end of the track."""
+    seconds = properties.frames / properties.sample_rate_hz
+    frame_seconds = 1.0 / properties.sample_rate_hz
+    return tuple(
+        f"the passage of {target} from {passage.start_s:g} s "
+        + (f"to {passage.end_s:g} s " if passage.end_s is not None else "")
+        + ("lies behind" if passage.start_s >= seconds else "reaches beyond")
+        + f" the end of the track at {seconds:.2f} s"
+        for target, settings in mix.targets.items()
+        for passage in settings.passages
+        if passage.start_s >= seconds or (passage.end_s or 0.0) >= seconds + frame_seconds
+    )
 
 
-def audible_mix(mix: Mix, channels: int) -> Mix:
-    """Returns `mix` without what cannot be heard on a track of `channels` channels."""
-    if mix[MASTER].muted:
-        return Mix({MASTER: TargetSettings(muted=True)})
-    return Mix({name: chain.effective(item, channels) for name, item in mix.targets.items()})
+def track_of(properties: AudioProperties, lufs: float | None) -> chain.Track:
+    """Returns what chains must know of a track whose integrated loudness is `lufs`."""
+    return chain.Track(
+        properties.sample_rate_hz,
+        properties.channels,
+        properties.frames,
+        TYPICAL_LUFS if lufs is None else lufs,
+    )
 
 
 def edited_stems(mix: Mix) -> tuple[str, ...]:
@@ -171,7 +192,7 @@ def plan_output(
     written = file_format(encoding, request.bitrate_kbps)
     rate_hz = properties.sample_rate_hz
     file_rate_hz = written.rate_for(rate_hz)
-    frames = properties.frames + output_tail_frames(mix, output, rate_hz)
+    frames = output_frames(mix, output, properties)
     return PlannedOutput(
         output=output,
         file_format=written,
@@ -197,14 +218,15 @@ def default_encoding(properties: AudioProperties) -> Encoding:
     )
 
 
-def output_tail_frames(mix: Mix, output: Output, sample_rate_hz: int) -> int:
-    """Returns by how many frames an output is longer than the original."""
+def output_frames(mix: Mix, output: Output, properties: AudioProperties) -> int:
+    """Returns how many frames an output has at the original's rate, tails included."""
+    track = track_of(properties, None)
     if output.kind == "without":
-        return 0
+        return track.frames
     if output.kind == "stem":
-        return chain.tail_frames(mix[output.stems[0]], sample_rate_hz)
-    stems = (chain.tail_frames(mix[stem], sample_rate_hz) for stem in edited_stems(mix))
-    return max(stems, default=0) + chain.tail_frames(mix[MASTER], sample_rate_hz)
+        return chain.output_frames(mix[output.stems[0]], track, track.frames)
+    stems = (chain.output_frames(mix[stem], track, track.frames) for stem in edited_stems(mix))
+    return chain.output_frames(mix[MASTER], track, max(stems, default=track.frames))
 
 
 def heard_mix(mix: Mix, output: Output) -> Mix:

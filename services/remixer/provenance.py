@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from mixdown.mix import Mix, Output
+from mixdown.mix import Mix, Output, TargetSettings
 
 
 def describe(mix: Mix, output: Output, model: str) -> str:
@@ -23,9 +23,7 @@ def describe(mix: Mix, output: Output, model: str) -> str:
     parts = [f"without {' and '.join(output.stems)}"] if output.kind == "without" else []
     if output.kind == "stem":
         parts.append(f"{output.stems[0]} alone")
-    for target, settings in mix.targets.items():
-        told = (f"{name} {_plain(value)}" for name, value in settings.changed().items())
-        parts.append(f"{target} {', '.join(told)}")
+    parts += [f"{target} {_told(settings)}" for target, settings in mix.targets.items()]
     if not parts:
         return ""
     return f"Mixdown{f' ({model})' if model else ''}: {'; '.join(parts)}"
@@ -36,6 +34,15 @@ def tagged(tags: Mapping[str, str], done: str) -> dict[str, str]:
     if not done:
         return dict(tags)
     return {**tags, "comment": " | ".join(filter(None, (tags.get("comment", ""), done)))}
+
+
+def _told(settings: TargetSettings) -> str:
+    now = replace(settings, passages=())
+    told = [f"{name} {_plain(value)}" for name, value in now.changed().items()]
+    for passage in settings.passages:
+        end = "the end" if passage.end_s is None else f"{passage.end_s:g} s"
+        told.append(f"from {passage.start_s:g} s to {end} ({_told(passage.settings) or 'neutral'})")
+    return ", ".join(told)
 
 
 def _plain(value: Any) -> str:

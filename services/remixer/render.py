@@ -78,12 +78,12 @@ class Renderer:
         model = await self._check(request)
         measured = await in_thread(read_measured, self._store, request.track.sha256)
         properties = measured.properties
-        mix = plan.audible_mix(request.mix, properties.channels)
+        mix = plan.audible_mix(request.mix, properties)
         planned = [
             plan.plan_output(request, mix, output, properties, model) for output in request.outputs
         ]
         found = await in_thread(self._find, planned)
-        notes: dict[str, None] = {}
+        notes = dict.fromkeys(plan.notes(request.mix, properties))
         for item in planned:
             artifact = found.get(item.output.name)
             if artifact is not None:

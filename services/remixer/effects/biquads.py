@@ -25,8 +25,6 @@ class Biquads:
         channels: Number of channels.
     """
 
-    tail_frames = 0
-
     def __init__(self, sections: Sections, channels: int) -> None:
         self._sections = sections
         self._channels = channels

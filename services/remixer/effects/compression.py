@@ -15,7 +15,6 @@ ahead of what goes out.
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,8 +24,9 @@ from pedalboard import Compressor
 from scipy.signal import lfilter
 
 from mixdown.mix import Compression as Level
+from services.remixer.effects.make_up import MakeUp
 from services.remixer.effects.processor import FixedBlocks, empty, silence
-from services.remixer.loudness import IntegratedLoudness, KWeighting, hop_frames
+from services.remixer.loudness import KWeighting, hop_frames
 from services.runtime.audio.reader import Samples
 
 STEM_OFFSET_LU = -6.0
@@ -37,7 +37,6 @@ TYPICAL_LUFS = -14.0
 
 _SMOOTHING_SECONDS = 0.005
 _LOOK_AHEAD_SECONDS = 0.008
-_AHEAD_HOPS = 10
 _HOPS_PER_BLOCK = 4
 _MAX_MAKE_UP_DB = 30.0
 _FLOOR = 1e-6
@@ -97,8 +96,6 @@ class Compression:
         reference_lufs: The loudness that thresholds are relative to.
     """
 
-    tail_frames = 0
-
     def __init__(
         self,
         level: Level,
@@ -121,13 +118,10 @@ class Compression:
         )
         self._last_gain = 1.0
         self._weighting = KWeighting(sample_rate_hz, channels)
-        self._before = IntegratedLoudness()
-        self._after = IntegratedLoudness()
         # Until anything was heard: what a steady sound at the reference loses.
-        self._make_up_db = -float(self._gain_db(np.array([reference_lufs]))[0])
-        self._factor: float | None = None
+        first_db = -float(self._gain_db(np.array([reference_lufs]))[0])
+        self._make_up = MakeUp(first_db, 0.0, _MAX_MAKE_UP_DB)
         self._blocks = FixedBlocks(channels, self._block_frames, self._compress)
-        self._waiting: deque[Samples] = deque()
 
     def process(self, block: Samples) -> Samples:
         """Returns what is ready of the block, compressed."""
@@ -138,9 +132,7 @@ class Compression:
         """Returns the frames that waited for what lies ahead of them."""
         # Enough to fill up the last block and to let out what the look-ahead holds.
         missing = -self._blocks.waiting_frames % self._block_frames + self._block_frames
-        parts = [self._blocks.process(silence(self._channels, missing))]
-        while self._waiting:
-            parts.append(self._louder(self._waiting.popleft()))
+        parts = [self._blocks.process(silence(self._channels, missing)), *self._make_up.finish()]
         return self._compensated(np.concatenate(parts, axis=1))
 
     def _compensated(self, compressed: Samples) -> Samples:
@@ -163,19 +155,10 @@ class Compression:
         for start in range(0, self._block_frames, self._hop_frames):
             hop = slice(start, start + self._hop_frames)
             # The gain moves so slowly that it may be applied after the weighting as well.
-            self._follow(power[hop].mean(), (power[hop] * gain[hop] ** 2).mean())
-            self._waiting.append(late[:, hop] * gain[hop].astype(np.float32))
-            if len(self._waiting) > _AHEAD_HOPS:
-                ready.append(self._louder(self._waiting.popleft()))
+            before, after = power[hop].mean(), (power[hop] * gain[hop] ** 2).mean()
+            compressed = late[:, hop] * gain[hop].astype(np.float32)
+            ready += self._make_up.push(compressed, float(before), float(after))
         return np.concatenate(ready, axis=1) if ready else empty(self._channels)
-
-    def _follow(self, before: float, after: float) -> None:
-        """Takes note of the power of the next hop, before and after the compression."""
-        self._before.add(float(before))
-        self._after.add(float(after))
-        before_lufs, after_lufs = self._before.lufs(), self._after.lufs()
-        if before_lufs is not None and after_lufs is not None:
-            self._make_up_db = min(max(before_lufs - after_lufs, 0.0), _MAX_MAKE_UP_DB)
 
     def _gain(self, block: Samples) -> npt.NDArray[np.float64]:
         """Returns the gain for each frame of a block: lines between the steps of the detector."""
@@ -187,15 +170,6 @@ class Compression:
         part = np.arange(1, self._step_frames + 1) / self._step_frames
         gain: npt.NDArray[np.float64] = begins[:, None] + (ends - begins)[:, None] * part
         return gain.reshape(-1)
-
-    def _louder(self, hop: Samples) -> Samples:
-        target = 10.0 ** (self._make_up_db / 20.0)
-        begin = target if self._factor is None else self._factor
-        self._factor = target
-        # A ramp of 100 ms from one make-up to the next: no step, hence no click.
-        steps = np.arange(1, hop.shape[1] + 1) / hop.shape[1]
-        result: Samples = hop * (begin + (target - begin) * steps).astype(np.float32)
-        return result
 
     def _gain_db(self, level_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return curve_db(level_db, self._threshold_db, self._preset.ratio, self._preset.knee_db)

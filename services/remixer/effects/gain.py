@@ -16,8 +16,6 @@ class Gain:
         channels: Number of channels.
     """
 
-    tail_frames = 0
-
     def __init__(self, gain_db: float, channels: int) -> None:
         self._factor = np.float32(10.0 ** (gain_db / 20.0))
         self._channels = channels
@@ -37,8 +35,6 @@ class Mute:
     Args:
         channels: Number of channels.
     """
-
-    tail_frames = 0
 
     def __init__(self, channels: int) -> None:
         self._channels = channels

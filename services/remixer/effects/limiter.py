@@ -42,8 +42,6 @@ class Limiter:
         lowest_gain: The lowest gain so far; 1.0 where nothing was limited.
     """
 
-    tail_frames = 0
-
     def __init__(self, ceiling: float, sample_rate_hz: int, channels: int) -> None:
         self._ceiling = np.float32(ceiling)
         self._aim = float(ceiling) * 10.0 ** (-_MARGIN_DB / 20.0)

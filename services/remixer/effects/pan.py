@@ -26,8 +26,6 @@ class Pan:
         channels: Number of channels.
     """
 
-    tail_frames = 0
-
     def __init__(self, position: float, channels: int) -> None:
         self._channels = channels
         self._factors = pan_factors(position) if channels == _STEREO else None

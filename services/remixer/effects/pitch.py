@@ -37,8 +37,6 @@ class Pitch:
         has_low_notes: Whether chords below 200 Hz matter.
     """
 
-    tail_frames = 0
-
     def __init__(
         self,
         semitones: float,

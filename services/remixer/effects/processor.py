@@ -14,12 +14,9 @@ class Processor(Protocol):
     """Processes one stream of `[channels, frames]` float32 blocks.
 
     All that it returns, put together, is aligned with all that it was given: a latency is taken
-    out before. It is as long, plus `tail_frames`. The same input gives the same bits whatever the
-    blocks it comes in.
+    out before. It is as long, but for effects that sound on after the end, or fade out before. The
+    same input gives the same bits whatever the blocks it comes in.
     """
-
-    tail_frames: int
-    """Frames by which the output is longer than the input."""
 
     def process(self, block: Samples) -> Samples:
         """Takes a block of any length and returns the frames that are ready: any number."""
@@ -40,12 +37,17 @@ class FixedBlocks:
         channels: Number of channels.
         block_frames: Length of the blocks.
         function: Takes `[channels, block_frames]` and returns any number of frames.
+        channels_out: How many channels the function returns; by default as many.
     """
 
     def __init__(
-        self, channels: int, block_frames: int, function: Callable[[Samples], Samples]
+        self,
+        channels: int,
+        block_frames: int,
+        function: Callable[[Samples], Samples],
+        channels_out: int | None = None,
     ) -> None:
-        self._channels = channels
+        self._channels_out = channels if channels_out is None else channels_out
         self._block_frames = block_frames
         self._function = function
         self._waiting = empty(channels)
@@ -64,7 +66,7 @@ class FixedBlocks:
             self._function(np.ascontiguousarray(joined[:, start : start + self._block_frames]))
             for start in range(0, whole, self._block_frames)
         ]
-        return np.concatenate(parts, axis=1) if parts else empty(self._channels)
+        return np.concatenate(parts, axis=1) if parts else empty(self._channels_out)
 
 
 def empty(channels: int) -> Samples:

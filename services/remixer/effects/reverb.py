@@ -59,12 +59,11 @@ def tail_frames(amount: float, sample_rate_hz: int) -> int:
     return math.ceil(room(amount).decay_seconds * sample_rate_hz) if amount > 0 else 0
 
 
-class Reverb:
-    """Adds the reverberation of a room to the sound, which itself stays as it is.
+class Reverberation:
+    """The reverberation of a room, without the sound in it.
 
-    The reverberation is pedalboard's Freeverb (J. at Dreampoint, 2000) with its dry part off; the
-    dry signal is added here, untouched. After the end, the tail sounds until it is down by 60 dB,
-    its last quarter faded out by half a cosine.
+    pedalboard's Freeverb (J. at Dreampoint, 2000) with its dry part off. After the end, the tail
+    sounds until it is down by 60 dB, its last quarter faded out by half a cosine.
 
     Args:
         amount: 0 to 1; see `room`.
@@ -87,7 +86,7 @@ class Reverb:
         self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._reverberate)
 
     def process(self, block: Samples) -> Samples:
-        """Returns what is ready of the block, with its reverberation."""
+        """Returns what is ready of the reverberation."""
         return self._blocks.process(block)
 
     def finish(self) -> Samples:
@@ -105,4 +104,4 @@ class Reverb:
 
     def _reverberate(self, block: Samples) -> Samples:
         wet: Samples = self._reverb.process(block, self._rate_hz, reset=False)
-        return block + wet
+        return wet

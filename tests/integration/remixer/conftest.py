@@ -15,7 +15,7 @@ import pytest_asyncio
 from grpc import aio
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.mix import EqBand, Filter, Mix, Output, TargetSettings
+from mixdown.mix import EqBand, Filter, Mix, Output, Passage, TargetSettings
 from mixdown.mix.protobuf import mix_to_message, output_to_message
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
@@ -40,9 +40,16 @@ EVERYTHING = Mix(
         "vocals": TargetSettings(
             gain_db=3.0, reverb=0.4, eq=(EqBand("peak", 3000, 5.0),), pitch_semitones=2.0
         ),
-        "drums": TargetSettings(compression="high", pan=-0.5),
-        "bass": TargetSettings(filters=(Filter("lowpass", cutoff_hz=400.0),)),
-        "mix": TargetSettings(compression="low", reverb=0.1),
+        "drums": TargetSettings(compression="high", pan=-0.5, echo=0.3, echo_time_ms=90.0),
+        "bass": TargetSettings(filters=(Filter("lowpass", cutoff_hz=400.0),), distortion=0.3),
+        "other": TargetSettings(
+            chorus=0.4,
+            passages=(
+                Passage(0.1, 0.3, TargetSettings(pitch_semitones=-3.0, reverb=0.2)),
+                Passage(0.5, None, TargetSettings(gain_db=2.0, width=1.6)),
+            ),
+        ),
+        "mix": TargetSettings(compression="low", reverb=0.1, fade_in_s=0.05),
     }
 )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.mix import EqBand, Mix, Output
+from mixdown.mix import RANGES, EqBand, Mix, Output, Passage, TargetSettings
 from mixdown.remixer.v1 import remixer_pb2
 from services.runtime.audio.formats import Encoding
 from services.runtime.audio.wav_encoder import WavEncoder
@@ -137,6 +137,35 @@ async def test_the_same_request_gives_the_same_bytes_however_the_stems_come(
         assert not rendered.finished["mix"].cached
         files.append(rendered.files["mix"])
     assert files[0] == files[1] == files[2]
+
+
+async def test_a_passage_is_heard_where_it_is_and_nowhere_else(remixer, song):
+    track = remixer.put(encode(song, Encoding.WAV_FLOAT32))
+    seconds = song.shape[1] / RATE_HZ
+    silent = TargetSettings(muted=True)
+    passages = (Passage(0.2, 0.6, silent), Passage(seconds + 1.0, None, silent))
+    rendered = await remixer.render(track, Mix().change("vocals", passages=passages))
+    found = rendered.samples("mix")
+    begin, end = round(0.2 * RATE_HZ), round(0.6 * RATE_HZ)
+    assert np.array_equal(found[:, :begin], song[:, :begin])
+    assert np.array_equal(found[:, end:], song[:, end:])
+    fade = RATE_HZ // 100
+    inside = slice(begin + fade, end - fade)
+    without = song[:, inside] - remixer.separator.stems["vocals"][:, inside]
+    assert decibels(np.abs(found[:, inside] - without).max()) < -120
+    assert rendered.notes == [
+        f"the passage of vocals from {seconds + 1.0:g} s lies behind the end of the track "
+        f"at {seconds:.2f} s"
+    ]
+
+
+async def test_a_mix_that_fades_out_is_as_long_as_the_original(remixer, song):
+    track = remixer.put(encode(song, Encoding.WAV_PCM24))
+    mix = Mix().change("vocals", reverb=0.5, echo=0.5).change("mix", fade_out_s=0.2)
+    rendered = await remixer.render(track, mix)
+    found = rendered.samples("mix")
+    assert found.shape == song.shape
+    assert np.abs(found[:, -20:]).max() < 0.01 < np.abs(song[:, -20:]).max()
 
 
 async def test_a_render_that_was_made_before_comes_from_the_store(remixer, song):
@@ -395,6 +424,11 @@ async def test_effects_and_encodings_are_told(remixer):
     effects = {effect.setting: effect for effect in answer.effects}
     assert (effects["gain_db"].minimum, effects["gain_db"].maximum) == (-60.0, 24.0)
     assert effects["gain_db"].unit == "dB"
+    assert effects["width"].neutral == 1.0
+    told = {name: (effect.minimum, effect.maximum) for name, effect in effects.items()}
+    assert {name: told[name] for name in RANGES} == {
+        name: (item.minimum, item.maximum) for name, item in RANGES.items()
+    }
     assert list(effects["compression"].choices) == ["none", "low", "medium", "high"]
     assert set(answer.encodings) == {value for value in audio_pb2.Encoding.values() if value}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mixdown.mix import MASTER, TargetSettings
-from services.remixer.chain import build_chain
+from services.remixer.chain import Track, build_chain
 from services.remixer.effects.compression import (
     PRESETS,
     Compression,
@@ -66,7 +66,9 @@ def test_levels_of_compression_of_a_real_song_leave_less_range_at_the_same_loudn
     ranges = [dynamic_range_db(samples)]
     for level in LEVELS:
         settings = TargetSettings(compression=level)
-        out = run(build_chain(target, settings, RATE_HZ, 2, track_lufs), samples)
+        out = run(
+            build_chain(target, settings, Track(RATE_HZ, 2, samples.shape[1], track_lufs)), samples
+        )
         assert loudness_lufs(out) == pytest.approx(loudness_lufs(samples), abs=1.0)
         ranges.append(dynamic_range_db(out))
     assert (np.diff(ranges) < 0).all(), ranges

@@ -11,7 +11,8 @@ from services.remixer.effects.filters import Filters
 from services.remixer.effects.gain import Gain, Mute
 from services.remixer.effects.pan import Pan
 from services.remixer.effects.pitch import Pitch
-from services.remixer.effects.reverb import Reverb, tail_frames
+from services.remixer.effects.reverb import Reverberation, tail_frames
+from services.remixer.effects.sends import Send
 
 from .conftest import RATE_HZ, impulse, level_db, noise, response_db, run, tone
 
@@ -168,11 +169,15 @@ def test_filters_out_of_reach_of_the_rate_pass_all_or_nothing():
     )
 
 
+def reverb(amount: float) -> Send:
+    return Send([(Reverberation(amount, RATE_HZ, 2), None)], 2)
+
+
 def test_more_reverb_is_more_reverberation_over_the_same_dry_sound():
     samples = noise(RATE_HZ)
     wet_db = []
     for amount in (0.05, 0.15, 0.3, 0.5, 0.7, 1.0):
-        reverberated = run(Reverb(amount, RATE_HZ, 2), samples)
+        reverberated = run(reverb(amount), samples)
         wet = reverberated.astype(np.float64)
         wet[:, : samples.shape[1]] -= samples
         wet_db.append(10 * np.log10((wet**2).sum() / (samples**2).sum()))
@@ -184,14 +189,14 @@ def test_more_reverb_is_more_reverberation_over_the_same_dry_sound():
 def test_the_dry_level_does_not_change_with_the_reverb(amount):
     # The first reflection comes after 25 ms: until then there is the dry sound alone.
     samples = noise(RATE_HZ)
-    before = run(Reverb(amount, RATE_HZ, 2), samples)[:, : int(0.024 * RATE_HZ)]
+    before = run(reverb(amount), samples)[:, : int(0.024 * RATE_HZ)]
     assert np.array_equal(before, samples[:, : before.shape[1]])
 
 
 @pytest.mark.parametrize("amount", [0.1, 0.5, 1.0])
 def test_the_tail_of_a_reverb_fades_to_silence(amount):
     samples = noise(RATE_HZ)
-    tail = run(Reverb(amount, RATE_HZ, 2), samples)[:, RATE_HZ:]
+    tail = run(reverb(amount), samples)[:, RATE_HZ:]
     assert tail.shape[1] == tail_frames(amount, RATE_HZ)
     assert np.abs(tail[:, -1]).max() < 1e-9
     tenth = tail.shape[1] // 10

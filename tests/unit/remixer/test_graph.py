@@ -10,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixdown.mix import MASTER, EqBand, Mix, Output, TargetSettings
-from services.remixer.chain import build_chain
+from services.remixer.chain import Track, build_chain, output_frames
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.graph import Graph
-from services.remixer.loudness import Loudness
 
 from .conftest import RATE_HZ, noise, run
 
 FRAMES = 8000
-TRACK_LUFS = -17.0
-LOUDNESS = Loudness(integrated_lufs=TRACK_LUFS, true_peak=0.5)
+TRACK = Track(RATE_HZ, 2, FRAMES, lufs=-17.0)
+TRUE_PEAK = 0.5
 ORIGINAL = noise(FRAMES, seed=1)
 STEMS = {name: noise(FRAMES, seed=seed) for seed, name in enumerate(("bass", "drums", "vocals"), 2)}
 OUTPUTS = (
@@ -33,7 +32,7 @@ OUTPUTS = (
 def render(
     mix: Mix, outputs=OUTPUTS, cuts=(), pool=None, *, more_follows=False
 ) -> dict[str, np.ndarray]:
-    graph = Graph(mix, outputs, RATE_HZ, 2, LOUDNESS, pool)
+    graph = Graph(mix, outputs, TRACK, TRUE_PEAK, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
     start = 0
     for length in (*cuts, FRAMES):
@@ -67,15 +66,13 @@ def test_a_neutral_mix_is_the_original_bit_for_bit():
 
 def test_a_mix_is_the_original_plus_processed_minus_stem_through_the_master_chain():
     rendered = render(MIX)["mix"]
-    tail = build_chain("vocals", MIX["vocals"], RATE_HZ, 2).tail_frames
+    tail = output_frames(MIX["vocals"], TRACK, FRAMES) - FRAMES
     total = np.pad(ORIGINAL.astype(np.float64), ((0, 0), (0, tail)))
     for stem, samples in STEMS.items():
-        processed = run(build_chain(stem, MIX[stem], RATE_HZ, 2, TRACK_LUFS), samples)
+        processed = run(build_chain(stem, MIX[stem], TRACK), samples)
         total[:, : processed.shape[1]] += processed
         total[:, :FRAMES] -= samples
-    expected = run(
-        build_chain(MASTER, MIX[MASTER], RATE_HZ, 2, TRACK_LUFS), total.astype(np.float32)
-    )
+    expected = run(build_chain(MASTER, MIX[MASTER], TRACK), total.astype(np.float32))
     assert rendered.shape == expected.shape
     assert np.abs(rendered - expected).max() < 1e-6
 
@@ -83,7 +80,7 @@ def test_a_mix_is_the_original_plus_processed_minus_stem_through_the_master_chai
 def test_a_stem_output_is_the_stem_through_its_own_chain():
     rendered = render(MIX)
     for stem in ("vocals", "drums"):
-        expected = run(build_chain(stem, MIX[stem], RATE_HZ, 2, TRACK_LUFS), STEMS[stem])
+        expected = run(build_chain(stem, MIX[stem], TRACK), STEMS[stem])
         assert np.array_equal(rendered[stem], expected)
 
 
@@ -115,7 +112,7 @@ def test_neither_threads_nor_work_ahead_change_a_bit(more_follows):
 
 def test_a_chain_that_fails_fails_the_render():
     with ThreadPoolExecutor(2) as pool:
-        graph = Graph(MIX, [Output("mix")], RATE_HZ, 2, LOUDNESS, pool)
+        graph = Graph(MIX, [Output("mix")], TRACK, TRUE_PEAK, pool)
         graph.push(ORIGINAL, STEMS, more_follows=True)
         with pytest.raises(KeyError):
             graph.push(ORIGINAL, {}, more_follows=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from mixdown.mix import EqBand, Mix, Output
+from mixdown.mix import EqBand, Mix, Output, Passage, TargetSettings
 from services.remixer import plan
+from services.remixer.effects import reverb
 from services.remixer.errors import NoOutputsError
 from services.remixer.plan import RenderRequest
+from services.remixer.provenance import describe
 from services.runtime.audio.formats import Encoding
 from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 
 TRACK = Blob("a" * 64, 1000)
 WAV = AudioProperties(44_100, 2, 100_000, "int16", "wav", "pcm_s16le")
+MONO = replace(WAV, channels=1)
 MIX_ONLY = (Output("mix"),)
 
 
@@ -23,8 +28,12 @@ def request(mix: Mix | None = None, outputs=MIX_ONLY, **fields) -> RenderRequest
 
 def key(mix: Mix, output: Output, properties=WAV, model="four", **fields) -> str:
     asked = request(mix, [output], **fields)
-    heard = plan.audible_mix(mix, properties.channels)
+    heard = plan.audible_mix(mix, properties)
     return plan.plan_output(asked, heard, output, properties, model).key
+
+
+def tail_frames(mix: Mix, output: Output) -> int:
+    return plan.output_frames(mix, output, WAV) - WAV.frames
 
 
 def test_a_render_without_outputs_or_with_repeated_ones_is_refused():
@@ -53,13 +62,13 @@ def test_a_render_without_outputs_or_with_repeated_ones_is_refused():
     ],
 )
 def test_only_the_stems_that_matter_are_needed(mix, outputs, stems):
-    assert plan.needed_stems(plan.audible_mix(mix, 2), outputs) == stems
+    assert plan.needed_stems(plan.audible_mix(mix, WAV), outputs) == stems
 
 
 def test_a_pan_needs_no_stem_of_a_mono_track():
     mix = Mix().change("vocals", pan=0.5)
-    assert plan.needed_stems(plan.audible_mix(mix, 1), MIX_ONLY) == ()
-    assert plan.needed_stems(plan.audible_mix(mix, 2), MIX_ONLY) == ("vocals",)
+    assert plan.needed_stems(plan.audible_mix(mix, MONO), MIX_ONLY) == ()
+    assert plan.needed_stems(plan.audible_mix(mix, WAV), MIX_ONLY) == ("vocals",)
 
 
 @pytest.mark.parametrize(
@@ -102,11 +111,50 @@ def test_a_key_names_what_an_output_depends_on_and_nothing_else():
 def test_tails_of_stems_and_of_the_mix_follow_one_another():
     stem = Mix().change("vocals", reverb=0.5)
     both = stem.change("mix", reverb=0.2)
-    tail = plan.output_tail_frames(stem, Output("mix"), 44_100)
-    master = plan.output_tail_frames(Mix().change("mix", reverb=0.2), Output("mix"), 44_100)
-    assert plan.output_tail_frames(both, Output("mix"), 44_100) == tail + master
-    assert plan.output_tail_frames(both, Output("stem", ("vocals",)), 44_100) == tail
-    assert plan.output_tail_frames(both, Output("without", ("vocals",)), 44_100) == 0
+    tail, master = reverb.tail_frames(0.5, 44_100), reverb.tail_frames(0.2, 44_100)
+    assert tail_frames(stem, Output("mix")) == tail
+    assert tail_frames(both, Output("mix")) == tail + master
+    assert tail_frames(both, Output("stem", ("vocals",))) == tail
+    assert tail_frames(both, Output("without", ("vocals",))) == 0
+
+
+def test_what_fades_out_ends_with_the_track():
+    stem = Mix().change("vocals", reverb=0.5)
+    assert tail_frames(stem.change("vocals", fade_out_s=1.0), Output("mix")) == 0
+    assert tail_frames(stem.change("mix", fade_out_s=1.0), Output("mix")) == 0
+    assert tail_frames(stem.change("drums", fade_out_s=1.0), Output("mix")) > 0
+
+
+def test_a_passage_makes_a_render_longer_where_it_still_rings_at_the_end():
+    seconds = WAV.frames / WAV.sample_rate_hz
+    ring = TargetSettings(echo=0.5, echo_time_ms=100.0, echo_feedback=0.0)
+    for end_s, longer in ((0.5, False), (seconds - 0.05, True), (None, True)):
+        mix = Mix().change("vocals", passages=(Passage(0.0, end_s, ring),))
+        assert (tail_frames(mix, Output("mix")) == 4410) is longer
+
+
+def test_what_lies_behind_the_end_of_the_track_is_not_heard_and_told():
+    passages = (
+        Passage(1.0, 9.0, TargetSettings(gain_db=1.0)),
+        Passage(10.0, None, TargetSettings(muted=True)),
+    )
+    mix = Mix().change("vocals", passages=passages)
+    heard = plan.audible_mix(mix, WAV)["vocals"].passages
+    assert heard == (Passage(1.0, None, TargetSettings(gain_db=1.0)),)
+    assert plan.notes(mix, WAV) == (
+        "the passage of vocals from 1 s to 9 s reaches beyond the end of the track at 2.27 s",
+        "the passage of vocals from 10 s lies behind the end of the track at 2.27 s",
+    )
+    assert plan.notes(Mix({"vocals": TargetSettings(passages=heard)}), WAV) == ()
+    assert key(mix, Output("mix")) == key(Mix().change("vocals", passages=heard), Output("mix"))
+
+
+def test_a_file_tells_of_its_passages():
+    settings = TargetSettings(
+        gain_db=3.0, passages=(Passage(0.0, 1.0, TargetSettings(reverb=0.3)),)
+    )
+    told = describe(Mix({"drums": settings}), Output("mix"), "four")
+    assert told == "Mixdown (four): drums gain_db 3, from 0 s to 1 s (reverb 0.3)"
 
 
 def test_a_rate_that_an_encoding_does_not_know_is_planned_with_its_length():
