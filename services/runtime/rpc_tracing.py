@@ -42,7 +42,8 @@ def begin_server_span(method: str, metadata: dict[str, str]) -> Span:
     """Begins the span of a call that is answered, and makes it the current one of this task."""
     carrier = {name: metadata[name] for name in _FIELDS if name in metadata}
     otel_context.attach(_propagator.extract(carrier, otel_context.Context()))
-    span = tracing.begin_span(method.lstrip("/"), SpanKind.SERVER, _attributes(method))
+    name = method.lstrip("/")
+    span = tracing.begin_span(name, SpanKind.SERVER, _attributes(method), root=True)
     otel_context.attach(trace.set_span_in_context(span))
     return span
 
@@ -65,28 +66,25 @@ class ClientSpan:
     """
 
     def __init__(self, method: str) -> None:
-        self._span: Span | None = None
-        if tracing.current_context().is_valid:
-            self._span = tracing.begin_span(
-                method.lstrip("/"), SpanKind.CLIENT, _attributes(method)
-            )
+        self._span = tracing.begin_span(method.lstrip("/"), SpanKind.CLIENT, _attributes(method))
 
     def metadata(self) -> dict[str, str]:
         """Returns what tells the called service of this trace."""
         carrier: dict[str, str] = {}
-        span = self._span or trace.NonRecordingSpan(_not_sampled())
+        span = self._span
+        if not span.get_span_context().is_valid:
+            span = trace.NonRecordingSpan(_not_sampled())
         _propagator.inject(carrier, trace.set_span_in_context(span, otel_context.Context()))
         return carrier
 
     def end_with(self, call: aio.Call) -> None:
         """Ends the span when the call ends."""
-        if self._span is not None and self._span.is_recording():
+        if self._span.is_recording():
             call.add_done_callback(self._end)
 
     def fail(self, error: BaseException) -> None:
         """Ends the span of a call that could not be made."""
-        if self._span is not None:
-            tracing.end_span(self._span, error)
+        tracing.end_span(self._span, error)
 
     def _end(self, call: Any) -> None:
         # A call that has ended tells its code at once, but only to who awaits it.
@@ -95,7 +93,6 @@ class ClientSpan:
         task.add_done_callback(_endings.discard)
 
     async def _end_by_code(self, call: aio.Call, ended: int) -> None:
-        assert self._span is not None
         code = await call.code()
         _set_code(self._span, code)
         if code not in {grpc.StatusCode.OK, grpc.StatusCode.CANCELLED}:

@@ -89,8 +89,16 @@ def begin_span(
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, AttributeValue] | None = None,
     links: Sequence[Link] | None = None,
+    *,
+    root: bool = False,
 ) -> Span:
-    """Begins a span below the current one, without becoming the current one; `end_span` ends it."""
+    """Begins a span below the current one, without becoming the current one; `end_span` ends it.
+
+    Where there is no current one nothing is begun, unless this may be a `root`: what a process does
+    by itself (looking for turns to take over, cleaning) would be traces of one moment each.
+    """
+    if not root and not current_context().is_valid:
+        return trace.INVALID_SPAN
     return _tracer.start_span(name, kind=kind, attributes=attributes, links=links)
 
 
@@ -112,12 +120,14 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     attributes: Mapping[str, AttributeValue] | None = None,
     links: Sequence[Link] | None = None,
+    *,
+    root: bool = False,
 ) -> Iterator[Span]:
-    """Makes what happens inside a span below the current one.
+    """Makes what happens inside a span below the current one; arguments as for `begin_span`.
 
     Not around a `yield` of an async generator: its steps may run in another context each.
     """
-    begun = begin_span(name, kind, attributes, links)
+    begun = begin_span(name, kind, attributes, links, root=root)
     with trace.use_span(begun, record_exception=False, set_status_on_exception=False):
         try:
             yield begun

@@ -180,7 +180,7 @@ async def test_a_stream_has_one_span_on_each_side_until_its_end(spans: Spans):
             yield remixer_pb2.RenderResponse()
 
     async with serving(stream=stream) as address, connect(address) as channel:
-        with span("a turn"):
+        with span("a turn", root=True):
             call = remixer_pb2_grpc.RemixerServiceStub(channel).Render(remixer_pb2.RenderRequest())
             assert len([response async for response in call]) == 3
         (server,) = await spans.of(SpanKind.SERVER)
@@ -197,7 +197,7 @@ async def test_a_stream_that_the_caller_leaves_ends_its_spans(spans: Spans):
             await asyncio.sleep(0)
 
     async with serving(stream=stream) as address, connect(address) as channel:
-        with span("a turn"):
+        with span("a turn", root=True):
             call = remixer_pb2_grpc.RemixerServiceStub(channel).Render(remixer_pb2.RenderRequest())
             await anext(aiter(call))
             call.cancel()
@@ -240,7 +240,7 @@ async def test_work_that_outlives_its_request_stays_in_its_trace(spans: Spans):
 
 
 async def test_work_that_is_cancelled_is_no_error(spans: Spans):
-    with pytest.raises(asyncio.CancelledError), span("work"):
+    with pytest.raises(asyncio.CancelledError), span("work", root=True):
         raise asyncio.CancelledError
     (work,) = await spans.of(SpanKind.INTERNAL)
     assert work.attributes == {"mixdown.cancelled": True}
@@ -255,7 +255,7 @@ configure_logs("test", "info", "json")
 configure_tracing("test", sys.argv[1])
 began = time.monotonic()
 for _ in range(10_000):
-    with span("work"):
+    with span("work", root=True):
         pass
 print(time.monotonic() - began, flush=True)
 time.sleep(0.5)

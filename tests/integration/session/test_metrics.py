@@ -114,7 +114,7 @@ async def test_a_statement_lies_below_its_transaction_and_tells_no_values(
     database_url: str, spans: InMemorySpanExporter
 ):
     database = Database(database_url, 1)
-    with span("a call") as call:
+    with span("a call", root=True) as call:
         await database.read(say_a_secret)
     found = {each.name: each for each in spans.get_finished_spans()}
     (statement,) = (each for each in spans.get_finished_spans() if "length" in str(each.attributes))
@@ -131,11 +131,15 @@ async def test_a_statement_that_fails_marks_its_span_and_tells_no_values(
     database_url: str, spans: InMemorySpanExporter
 ):
     database = Database(database_url, 1)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), span("a call", root=True):
         await database.write(fail_with_a_secret)
     failed = [
         each for each in spans.get_finished_spans() if each.status.status_code == StatusCode.ERROR
     ]
-    assert {each.name for each in failed} == {"sql INSERT", "transaction fail_with_a_secret"}
+    assert {each.name for each in failed} == {
+        "a call",
+        "sql INSERT",
+        "transaction fail_with_a_secret",
+    }
     assert not [each for each in failed if "swordfish" in each.to_json()]
     database.close()
