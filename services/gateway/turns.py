@@ -181,7 +181,7 @@ class Turns:
         # The reader's deadline ends its stream; the work then ends in good order, in its own time.
         request_context.deadline.set(None)
         try:
-            with tracing.span("turn"):  # it may outlive the call that began it
+            with tracing.span("turn", root=True):  # it may outlive the call that began it
                 await work()
         finally:
             await listener.end()
