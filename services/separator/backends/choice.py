@@ -78,6 +78,7 @@ class BackendChoice:
     def _make_openvino(self, model: SeparationModel, reference: Backend) -> Backend:
         try:
             from services.separator.backends.openvino import (
+                GRAPH,
                 OpenVinoBackend,
                 device_name,
                 native_precision,
@@ -90,7 +91,7 @@ class BackendChoice:
             model,
             reference,
             native_precision(),
-            f"openvino {device_name()} {openvino.__version__}",
+            f"openvino {device_name()} {openvino.__version__} graph {GRAPH}",
             lambda precision: OpenVinoBackend(model, self.cache_folder, self.threads, precision),
         )
 

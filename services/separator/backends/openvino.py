@@ -1,7 +1,7 @@
 """OpenVINO on a CPU: Hybrid Transformer Demucs, compiled.
 
-Converting takes half a minute, so that its result is kept in the cache folder, by the weights and
-OpenVINO's version. The Fourier transforms stay outside (`spectral_core.py`).
+Converting takes half a minute, so that its result is kept in the cache folder, by the weights,
+OpenVINO's version and the graph's. The Fourier transforms stay outside (`spectral_core.py`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
+from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
 from services.separator.backends.spectral_core import (
     SpectralCore,
     join_branches,
@@ -29,6 +30,9 @@ from services.separator.models import Member, SeparationModel
 _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16"]
+
+GRAPH = 2
+"""Raised whenever the same weights are converted to another graph than before."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -113,7 +117,7 @@ def _transformer_of(member: Member, model: str) -> HTDemucs:
 def _convert(network: HTDemucs, cache_folder: Path, name: str) -> Path:
     """Returns the converted network, made where it is not in the cache."""
     folder = cache_folder / "openvino"
-    target = folder / f"{name}-{openvino.__version__.split('-')[0]}"
+    target = folder / f"{name}-{openvino.__version__.split('-')[0]}-{GRAPH}"
     if target.is_dir():
         return target / "network.xml"
     began = time.monotonic()
@@ -133,11 +137,12 @@ def _convert(network: HTDemucs, cache_folder: Path, name: str) -> Path:
 
 def _trace(network: HTDemucs) -> openvino.Model:
     mix = torch.zeros(1, network.audio_channels, int(network.samplerate * network.segment))
+    core = ChannelsLastCore if can_lie_channels_last(network) else SpectralCore
     with torch.no_grad():
         spectrogram = spectrogram_of(network, mix)
         # The check would trace again and trip over attention, which PyTorch names anew each time.
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            SpectralCore(network).eval(), (mix, spectrogram), check_trace=False
+            core(network).eval(), (mix, spectrogram), check_trace=False
         )
         return openvino.convert_model(
             traced,

@@ -14,12 +14,22 @@ import torch
 from demucs.htdemucs import HTDemucs
 from torch import nn
 
+BAND_BINS = 4
+"""Neighbouring bins that a core gives together: what one step of the last layer makes."""
+
+_FRAMES_TOGETHER = 4
+"""Frames of the Fourier transform that overlap at every sample: HTDemucs' hop is a quarter."""
+
+_WINDOW_POWER = 1.5
+"""The sum of the squared Hann windows of four overlapping frames, at every sample."""
+
 
 class SpectralCore(nn.Module):
     """The network between the transforms.
 
     `forward` takes `[batch, channels, frames]` and `[batch, 2 · channels, bins, hops]` (real and
-    imaginary part of each channel) and gives `[batch, stems, 2 · channels, bins, hops]` and
+    imaginary part of each channel). It gives spectra, `[batch, bins / 4, hops, stems · channels ·
+    4 · 2]`: of four neighbouring bins (`BAND_BINS`) the real and imaginary parts; and waveforms,
     `[batch, stems, channels, frames]`.
     """
 
@@ -37,8 +47,10 @@ class SpectralCore(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the network; shapes as told for the class."""
         self.network._magnitude = lambda _: spectrogram
-        result: tuple[torch.Tensor, torch.Tensor] = self.network(mix)
-        return result
+        spectra, waveforms = self.network(mix)
+        batch, _, _, bins, hops = spectra.shape
+        parts = spectra.reshape(batch, -1, 2, bins // BAND_BINS, BAND_BINS, hops)
+        return parts.permute(0, 3, 5, 1, 4, 2).flatten(3), waveforms
 
 
 class _Apart:
@@ -52,12 +64,33 @@ class _Apart:
 
 
 def spectrogram_of(network: Any, mix: torch.Tensor) -> torch.Tensor:
-    """Returns the spectrogram that `SpectralCore` wants of a waveform."""
+    """Returns the spectrogram that a core wants of a waveform."""
     spectrogram: torch.Tensor = network._magnitude(network._spec(mix))
     return spectrogram
 
 
 def join_branches(network: Any, spectra: torch.Tensor, waveforms: torch.Tensor) -> torch.Tensor:
-    """Returns `[batch, stems, channels, frames]` of what a `SpectralCore` gave."""
-    spectral: torch.Tensor = network._ispec(network._mask(None, spectra), waveforms.shape[-1])
-    return spectral + waveforms
+    """Returns `[batch, stems, channels, frames]` of what a core gave.
+
+    What `HTDemucs._ispec` does with PyTorch's general inverse transform is done here for its one
+    case, frames that overlap by three quarters: there the sum of the squared windows is the same
+    at every sample, and the frames add up by plain slices.
+    """
+    batch, stems, channels, length = waveforms.shape
+    bands, hops = spectra.shape[1:3]
+    bins, hop = bands * BAND_BINS, network.hop_length
+    bands_apart = (batch, bands, hops, stems, channels, BAND_BINS, 2)
+    whole = spectra.new_empty(batch, stems, channels, hops, bins + 1, 2)
+    whole[..., bins, :] = 0  # HTDemucs leaves the highest frequency out
+    by_band = whole[..., :bins, :].view(batch, stems, channels, hops, bands, BAND_BINS, 2)
+    by_band.copy_(spectra.reshape(bands_apart).permute(0, 3, 4, 2, 1, 5, 6))
+    frames = torch.fft.irfft(torch.view_as_complex(whole), n=2 * bins, norm="ortho")
+    frames *= torch.hann_window(2 * bins, dtype=frames.dtype) / _WINDOW_POWER
+    quarters = frames.view(batch, stems, channels, hops, _FRAMES_TOGETHER, hop)
+    added = frames.new_zeros(batch, stems, channels, hops + _FRAMES_TOGETHER - 1, hop)
+    for number in range(_FRAMES_TOGETHER):
+        added[..., number : number + hops, :] += quarters[..., number, :]
+    # Before the first sample lie the paddings of `_spec`, less the two hops that it drops.
+    begin = 3 * hop // 2
+    joined: torch.Tensor = added.flatten(3)[..., begin : begin + length] + waveforms
+    return joined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from services.separator.backends.backend import SegmentBatch, StemBatch
+from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
 from services.separator.backends.choice import BackendChoice
 from services.separator.backends.parity import error_db, measure_parity, parity_probe
 from services.separator.backends.spectral_core import (
@@ -22,7 +24,7 @@ from services.separator.backends.spectral_core import (
 from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import SeparationModel, describe_model
-from tests.separator_models import tiny_htdemucs
+from tests.separator_models import snr_db, tiny_htdemucs
 
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available(), reason="there is no NVIDIA GPU that PyTorch can use"
@@ -61,8 +63,44 @@ def test_the_core_and_the_transforms_around_it_give_what_the_network_gives() -> 
     network = tiny_htdemucs()
     mix = torch.randn(2, 2, 4_000, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        spectra, waveforms = SpectralCore(network)(mix, spectrogram_of(network, mix))
-        assert torch.allclose(join_branches(network, spectra, waveforms), network(mix), atol=1e-6)
+        output = join_branches(network, *SpectralCore(network)(mix, spectrogram_of(network, mix)))
+        assert torch.allclose(output, network(mix), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dconv_mode": 3, "bottom_channels": 16, "t_layers": 5},  # as htdemucs has it
+        {"dconv_mode": 1},
+        {"sources": ["one", "two", "three"], "audio_channels": 1},
+        {"depth": 2, "t_group_norm": 1},
+        {"segment": Fraction(1001, 2000)},  # a length that no stride divides
+    ],
+)
+def test_the_network_laid_out_channels_last_gives_what_it_gives_otherwise(
+    changes: dict[str, Any],
+) -> None:
+    network = tiny_htdemucs(**changes).double()  # so that only a wrong formula makes a difference
+    assert can_lie_channels_last(network)
+    for name, parameter in network.named_parameters():
+        if name.endswith("scale"):  # new networks all but switch their residual branches off
+            parameter.data.fill_(0.5)
+    frames = int(network.segment * network.samplerate)
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, network.audio_channels, frames)
+    mix = torch.randn(shape, generator=generator, dtype=torch.float64)
+    with torch.inference_mode():
+        branches = ChannelsLastCore(network)(mix, spectrogram_of(network, mix))
+        expected = network(mix)
+    output = join_branches(network, *branches)
+    assert snr_db(expected.numpy(), output.numpy()) > 130
+
+
+@pytest.mark.parametrize(
+    "changes", [{"norm_starts": 0}, {"dconv_comp": 2, "norm_starts": 1}, {"t_layers": 0}]
+)
+def test_a_network_with_other_parts_is_left_as_it_is(changes: dict[str, Any]) -> None:
+    assert not can_lie_channels_last(tiny_htdemucs(**changes))
 
 
 def test_parity_is_the_distance_of_the_error_below_the_mixture(model: SeparationModel) -> None:
@@ -112,9 +150,11 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, model: SeparationModel)
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_openvino_computes_what_pytorch_computes(tmp_path: Path, model: SeparationModel) -> None:
+@pytest.mark.parametrize("changes", [{"dconv_mode": 3}, {"t_layers": 0}])
+def test_openvino_computes_what_pytorch_computes(tmp_path: Path, changes: dict[str, Any]) -> None:
     from services.separator.backends.openvino import OpenVinoBackend
 
+    model = describe_model("tiny", tiny_htdemucs(**changes))
     backend = OpenVinoBackend(model, tmp_path, threads=1, precision="fp32")
     assert measure_parity(model, backend, TorchCpuBackend(model, 1)) > 80
     converted = sorted(path.name for path in (tmp_path / "openvino").iterdir())

@@ -1,0 +1,279 @@
+"""Hybrid Transformer Demucs laid out for CPUs: channels last in memory, from end to end.
+
+It computes what `SpectralCore` computes, with the same weights. What differs is how it is said:
+
+- Every convolution has two dimensions. OpenVINO keeps four-dimensional arrays with their channels
+  last, and normalises them so; around one-dimensional convolutions and their norms it copies.
+- The residual branches of the frequencies take each row of the spectrogram for an item of a batch.
+  Where channels are last in memory, that too is no copy.
+- A transposed convolution gives the four samples that it makes of one as channels, by a plain
+  convolution. They lie beside each other in memory, as they do in the longer row.
+- The norm over a whole sequence is written without turning the sequence around.
+
+On two cores without matrix units that saves a quarter of the time (docs/decisions).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from demucs.hdemucs import HDecLayer, HEncLayer
+from demucs.htdemucs import HTDemucs
+from demucs.transformer import MyGroupNorm
+from torch import nn
+from torch.nn import functional
+
+_KERNEL, _STRIDE = 8, 4
+_RESIDUAL_PARTS = 7  # without recurrence and attention: two convolutions, each with its norm, …
+
+
+def can_lie_channels_last(network: HTDemucs) -> bool:
+    """Returns whether `ChannelsLastCore` knows all that this network is made of.
+
+    It knows what the published networks are made of: no norm outside of the residual branches, no
+    recurrent or attending layer inside them, complex numbers as channels.
+    """
+    coders = [*network.encoder, *network.tencoder, *network.decoder, *network.tdecoder]
+    return (
+        bool(network.cac)
+        and network.freq_emb is not None
+        and network.crosstransformer is not None
+        and len(network.tencoder) == len(network.encoder)
+        and all(_is_plain(coder) for coder in coders)
+    )
+
+
+def _is_plain(coder: Any) -> bool:
+    if not isinstance(coder, (HEncLayer, HDecLayer)) or coder.empty:
+        return False
+    encodes = isinstance(coder, HEncLayer)
+    return (
+        (coder.kernel_size, coder.stride, coder.pad) == (_KERNEL, _STRIDE, _KERNEL // 4)
+        and coder.rewrite is not None
+        and not (encodes and any(size != 1 for size in coder.rewrite.kernel_size))
+        and not coder.norm
+        and all(len(branch) == _RESIDUAL_PARTS for branch in _branches(coder))
+    )
+
+
+def _branches(coder: Any) -> list[nn.Sequential]:
+    return [] if coder.dconv is None else list(coder.dconv.layers)
+
+
+class ChannelsLastCore(nn.Module):
+    """The network between the Fourier transforms, as `SpectralCore` is.
+
+    Args:
+        network: One for which `can_lie_channels_last` holds.
+    """
+
+    def __init__(self, network: HTDemucs) -> None:
+        super().__init__()
+        net: Any = copy.deepcopy(network)
+        self._stems, self._channels = len(net.sources), net.audio_channels
+        self.row_embedding, self._row_embedding_scale = net.freq_emb, net.freq_emb_scale
+        self.encoder = nn.ModuleList(_Encoder(layer) for layer in net.encoder)
+        self.time_encoder = nn.ModuleList(_Encoder(layer) for layer in net.tencoder)
+        self.decoder = nn.ModuleList(
+            _RowDecoder(layer, parts=self._stems * self._channels) for layer in net.decoder
+        )
+        self.time_decoder = nn.ModuleList(_TimeDecoder(layer) for layer in net.tdecoder)
+        self.transformer = _without_turning(net.crosstransformer)
+        self.widen, self.widen_time, self.narrow, self.narrow_time = (
+            _flat(getattr(net, name)) if net.bottom_channels else nn.Identity()
+            for name in (
+                "channel_upsampler",
+                "channel_upsampler_t",
+                "channel_downsampler",
+                "channel_downsampler_t",
+            )
+        )
+
+    def forward(
+        self, mix: torch.Tensor, spectrogram: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the network on one segment; shapes as of `SpectralCore`, with a batch of 1."""
+        rows, mean, deviation = _normalise(spectrogram)
+        wave, time_mean, time_deviation = _normalise(mix[:, :, None])
+        skips: list[torch.Tensor] = []
+        time_skips: list[torch.Tensor] = []
+        lengths = []
+        for encode, encode_time in zip(self.encoder, self.time_encoder, strict=True):
+            lengths.append(wave.shape[-1])
+            wave = encode_time(functional.pad(wave, (0, -wave.shape[-1] % _STRIDE)))
+            time_skips.append(wave)
+            rows = encode(rows)
+            if not skips:  # only the first layer is told which row is which
+                embedding = self.row_embedding(torch.arange(rows.shape[2]))
+                rows = rows + self._row_embedding_scale * embedding.T[None, :, :, None]
+            skips.append(rows)
+        rows, wave = self.widen(rows), self.widen_time(wave)
+        rows, wave = self.transformer(rows, wave[:, :, 0])
+        rows, wave = self.narrow(rows), self.narrow_time(wave[:, :, None])
+        for decode, decode_time in zip(self.decoder, self.time_decoder, strict=True):
+            rows = decode(rows + skips.pop())
+            wave = decode_time(wave + time_skips.pop(), lengths.pop())
+        spectra = rows.permute(0, 2, 3, 1) * deviation + mean
+        waveforms = wave * time_deviation + time_mean
+        return spectra, waveforms.reshape(1, self._stems, self._channels, -1)
+
+
+class _Encoder(nn.Module):
+    """A layer of either branch: `[1, channels, rows, hops]`, of which time has one row."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.convolution, self.rewrite = _flat(layer.conv), _flat(layer.rewrite)
+        self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        batch = _as_batch(functional.gelu(self.convolution(samples)))
+        return _as_rows(functional.glu(self.rewrite(self.residual(batch)), dim=1))
+
+
+class _Decoder(nn.Module):
+    """What comes before the transposed convolution."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.rewrite = _flat(layer.rewrite)
+        self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
+        self._is_last = layer.last
+
+    def rewritten(self, samples: torch.Tensor) -> torch.Tensor:
+        batch = _as_batch(functional.glu(self.rewrite(samples), dim=1))
+        return _as_rows(self.residual(batch))
+
+    def activated(self, samples: torch.Tensor) -> torch.Tensor:
+        return samples if self._is_last else functional.gelu(samples)
+
+
+class _RowDecoder(_Decoder):
+    """Makes four rows of one; the last layer leaves them as channels, by `parts`."""
+
+    def __init__(self, layer: Any, parts: int) -> None:
+        super().__init__(layer)
+        self._cut = layer.pad
+        self.widen = _steps_as_channels(layer, parts) if layer.last else layer.conv_tr
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        widened: torch.Tensor = self.widen(self.rewritten(samples))
+        return widened if self._is_last else self.activated(widened[:, :, self._cut : -self._cut])
+
+
+class _TimeDecoder(_Decoder):
+    """Makes four samples of one."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.widen = _steps_as_channels(layer, parts=1)
+
+    def forward(self, samples: torch.Tensor, length: int) -> torch.Tensor:
+        steps = self.widen(self.rewritten(samples)).permute(0, 2, 3, 1)
+        longer = steps.reshape(1, 1, _STRIDE * steps.shape[2], -1)[:, :, :length]
+        return self.activated(longer).permute(0, 3, 1, 2)
+
+
+class _Residual(nn.Module):
+    """A residual branch over time, for a batch of rows `[rows, channels, 1, hops]`."""
+
+    def __init__(self, branch: Any) -> None:
+        super().__init__()
+        squeeze, norm, activation, expand, wide_norm, gate, scale = branch
+        self.body = nn.Sequential(_flat(squeeze), norm, activation, _flat(expand), wide_norm, gate)
+        self.scale = nn.Parameter(scale.scale[None, :, None, None])
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        residual: torch.Tensor = self.body(samples)
+        return samples + self.scale * residual
+
+
+class _SequenceNorm(nn.Module):
+    """`MyGroupNorm` with one group: the norm over all of `[batch, steps, channels]`."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.weight, self.bias, self._epsilon = norm.weight, norm.bias, norm.eps
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        shape = list(samples.shape[1:])
+        normed = functional.layer_norm(samples, shape, eps=self._epsilon)
+        scaled: torch.Tensor = normed * self.weight + self.bias
+        return scaled
+
+
+def _normalise(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Returns normalised samples, and what undoes it, as `HTDemucs.forward` has them."""
+    mean = samples.mean(dim=(1, 2, 3), keepdim=True)
+    deviation = samples.std(dim=(1, 2, 3), keepdim=True)
+    return (samples - mean) / (1e-5 + deviation), mean, deviation
+
+
+def _as_batch(rows: torch.Tensor) -> torch.Tensor:
+    """Turns `[1, channels, rows, hops]` to `[rows, channels, 1, hops]`.
+
+    Said by way of the order that lies in memory, so that the compiler sees that nothing moves.
+    """
+    _, channels, count, hops = rows.shape
+    return rows.permute(0, 2, 3, 1).reshape(count, 1, hops, channels).permute(0, 3, 1, 2)
+
+
+def _as_rows(batch: torch.Tensor) -> torch.Tensor:
+    """Undoes `_as_batch`."""
+    count, channels, _, hops = batch.shape
+    return batch.permute(0, 2, 3, 1).reshape(1, count, hops, channels).permute(0, 3, 1, 2)
+
+
+def _flat(convolution: Any) -> Any:
+    """Returns a convolution over time as one over rows of one sample height."""
+    if isinstance(convolution, nn.Conv2d):
+        return convolution
+    flat = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        (1, *convolution.kernel_size),
+        (1, *convolution.stride),
+        (0, *convolution.padding),
+        (1, *convolution.dilation),
+    )
+    flat.weight = nn.Parameter(convolution.weight[:, :, None])
+    flat.bias = convolution.bias
+    return flat
+
+
+def _steps_as_channels(layer: Any, parts: int) -> nn.Conv2d:
+    """Returns a layer's transposed convolution as one that gives the steps as channels.
+
+    Sample 4j + q of what is left after the layer's cut is a sum over the inputs j − 1, j and
+    j + 1, each with the weight that the transposed convolution has for their distance.
+
+    Args:
+        layer: Has `conv_tr`, of a kernel of 8 and a stride of 4, and `pad`, the cut.
+        parts: The output's channels are ordered by part, then by step, then within the part.
+    """
+    weight = layer.conv_tr.weight.reshape(*layer.conv_tr.weight.shape[:2], _KERNEL)
+    inputs, outputs = weight.shape[:2]
+    taps = weight.new_zeros(_STRIDE, outputs, inputs, 3)
+    for step in range(_STRIDE):
+        for tap in range(3):
+            place = step + layer.pad - _STRIDE * (tap - 1)
+            if 0 <= place < _KERNEL:
+                taps[step, :, :, tap] = weight[:, :, place].T
+    taps = taps.reshape(_STRIDE, parts, -1, inputs, 3).transpose(0, 1)
+    bias = layer.conv_tr.bias.reshape(parts, 1, -1).repeat(1, _STRIDE, 1)
+    kernel, padding = ((3, 1), (1, 0)) if layer.freq else ((1, 3), (0, 1))
+    convolution = nn.Conv2d(inputs, _STRIDE * outputs, kernel, padding=padding)
+    convolution.weight = nn.Parameter(taps.reshape(-1, inputs, *kernel))
+    convolution.bias = nn.Parameter(bias.reshape(-1))
+    return convolution
+
+
+def _without_turning(transformer: Any) -> Any:
+    """Replaces, in the transformer's layers, norms over a sequence that turn it around."""
+    for layer in [*transformer.layers, *transformer.layers_t]:
+        for name, part in layer.named_children():
+            if isinstance(part, MyGroupNorm) and part.num_groups == 1:
+                setattr(layer, name, _SequenceNorm(part))
+    return transformer
