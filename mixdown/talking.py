@@ -43,6 +43,7 @@ class Session:
         bitrate_kbps: int = 0,
         audio: bool = True,
         detached: bool = False,
+        wait: bool = False,
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Says something to the track, and yields the turn's events as they come.
 
@@ -52,6 +53,7 @@ class Session:
             bitrate_kbps: For lossy encodings; 0 for the default.
             audio: Whether audio is wanted, or events only.
             detached: Whether the turn goes on without us.
+            wait: Whether it waits in line while another turn runs; otherwise it is refused.
 
         Raises:
             MixdownError: the prompt is refused, or Mixdown cannot be reached.
@@ -63,6 +65,7 @@ class Session:
             format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
             delivery=delivery_of(audio),
             detached=detached,
+            if_busy=_if_busy(wait),
         )
         return follow(
             self._link,
@@ -79,6 +82,7 @@ class Session:
         bitrate_kbps: int = 0,
         audio: bool = True,
         detached: bool = False,
+        wait: bool = False,
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Renders a mix given as data, and yields the turn's events as they come.
 
@@ -89,6 +93,7 @@ class Session:
             bitrate_kbps: As in `say`.
             audio: As in `say`.
             detached: As in `say`.
+            wait: As in `say`.
         """
         request = gateway_pb2.RenderRequest(
             session_id=self.session_id,
@@ -98,6 +103,7 @@ class Session:
             format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
             delivery=delivery_of(audio),
             detached=detached,
+            if_busy=_if_busy(wait),
         )
         return follow(
             self._link,
@@ -114,6 +120,7 @@ class Session:
         bitrate_kbps: int = 0,
         audio: bool = True,
         detached: bool = False,
+        wait: bool = False,
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Hands out stems as they are, and yields the turn's events as they come.
 
@@ -124,6 +131,7 @@ class Session:
             bitrate_kbps: As in `say`.
             audio: As in `say`.
             detached: As in `say`.
+            wait: As in `say`.
         """
         request = gateway_pb2.SeparateRequest(
             session_id=self.session_id,
@@ -133,6 +141,7 @@ class Session:
             format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
             delivery=delivery_of(audio),
             detached=detached,
+            if_busy=_if_busy(wait),
         )
         return follow(
             self._link,
@@ -148,6 +157,7 @@ class Session:
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
         bitrate_kbps: int = 0,
         on_event: OnEvent | None = None,
+        wait: bool = False,
     ) -> Turn:
         """Says something to the track and waits for all that comes of it.
 
@@ -157,13 +167,18 @@ class Session:
             encoding: As in `say`.
             bitrate_kbps: As in `say`.
             on_event: Is told every event.
+            wait: As in `say`.
 
         Raises:
             MixdownError: the prompt is refused, the turn failed, or Mixdown cannot be reached.
             OSError: a file cannot be written.
         """
         events = self.say(
-            prompt, encoding=encoding, bitrate_kbps=bitrate_kbps, audio=folder is not None
+            prompt,
+            encoding=encoding,
+            bitrate_kbps=bitrate_kbps,
+            audio=folder is not None,
+            wait=wait,
         )
         return await gather(events, None if folder is None else Path(folder), on_event)
 
@@ -176,6 +191,7 @@ class Session:
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
         bitrate_kbps: int = 0,
         on_event: OnEvent | None = None,
+        wait: bool = False,
     ) -> Turn:
         """Renders a mix given as data and waits for its files. Arguments and errors as in `ask`."""
         events = self.play(
@@ -184,6 +200,7 @@ class Session:
             encoding=encoding,
             bitrate_kbps=bitrate_kbps,
             audio=folder is not None,
+            wait=wait,
         )
         return await gather(events, None if folder is None else Path(folder), on_event)
 
@@ -196,6 +213,7 @@ class Session:
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
         bitrate_kbps: int = 0,
         on_event: OnEvent | None = None,
+        wait: bool = False,
     ) -> Turn:
         """Hands out stems and waits for the files. Arguments as in `split`, errors as in `ask`."""
         events = self.split(
@@ -204,6 +222,7 @@ class Session:
             encoding=encoding,
             bitrate_kbps=bitrate_kbps,
             audio=folder is not None,
+            wait=wait,
         )
         return await gather(events, None if folder is None else Path(folder), on_event)
 
@@ -227,3 +246,7 @@ class Session:
 def delivery_of(audio: bool) -> gateway_pb2.Delivery.ValueType:
     """Returns how events are to come, with audio or alone."""
     return gateway_pb2.DELIVERY_UNSPECIFIED if audio else gateway_pb2.DELIVERY_EVENTS_ONLY
+
+
+def _if_busy(wait: bool) -> conversation_pb2.IfBusy.ValueType:
+    return conversation_pb2.IF_BUSY_WAIT if wait else conversation_pb2.IF_BUSY_ABORT

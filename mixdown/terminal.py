@@ -20,6 +20,7 @@ _STAGES = {
     conversation_pb2.Progress.STAGE_SEPARATING: "separating",
     conversation_pb2.Progress.STAGE_RENDERING: "rendering",
 }
+_WAITING = {conversation_pb2.Progress.STAGE_QUEUED, conversation_pb2.Progress.STAGE_WAITING}
 
 
 class Bar:
@@ -68,7 +69,7 @@ class TurnView:
             case "progress":
                 progress = event.progress
                 label = _STAGES.get(progress.stage, "working")
-                if progress.stage == conversation_pb2.Progress.STAGE_QUEUED:
+                if progress.stage in _WAITING:
                     label = f"waiting ({progress.queue_position} ahead)"
                 self._bar.show(label, progress.fraction)
 

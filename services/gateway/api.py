@@ -206,6 +206,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
             prompt=rules.check_prompt(request.prompt, self._settings.prompt_limit_characters),
             request_id=rules.check_request_id(request.request_id),
             format=rules.check_format(request.format),
+            if_busy=request.if_busy,
         )
         stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
         async for event in _read(stream, context):
@@ -235,14 +236,14 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         mix = rules.check_mix(request.mix, list(session.stems))
         outputs = rules.check_outputs(list(request.outputs), list(session.stems))
         begin = session_pb2.BeginTurnRequest(
-            user_id=user, session_id=request.session_id, request_id=request_id, format=form
-        )
-        stream = self._turns.begin(
-            begin,
-            _wish(request.delivery),
+            user_id=user,
+            session_id=request.session_id,
+            request_id=request_id,
+            format=form,
+            if_busy=request.if_busy,
             given=wordless.remix(mix_to_message(mix), outputs),
-            detached=request.detached,
         )
+        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
         async for event in _read(stream, context):
             yield event
 
@@ -256,14 +257,14 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         session = await self._get_session(user, request.session_id)
         outputs = rules.check_separation(request.stems, request.without, session.stems)
         begin = session_pb2.BeginTurnRequest(
-            user_id=user, session_id=request.session_id, request_id=request_id, format=form
-        )
-        stream = self._turns.begin(
-            begin,
-            _wish(request.delivery),
+            user_id=user,
+            session_id=request.session_id,
+            request_id=request_id,
+            format=form,
+            if_busy=request.if_busy,
             given=wordless.separation(request.stems, request.without, outputs),
-            detached=request.detached,
         )
+        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
         async for event in _read(stream, context):
             yield event
 

@@ -17,7 +17,6 @@
     ├── UnknownStemError        INVALID_ARGUMENT / UNKNOWN_STEM
     ├── UnknownTargetError      INVALID_ARGUMENT / UNKNOWN_TARGET
     ├── MixOutOfRangeError      INVALID_ARGUMENT / MIX_OUT_OF_RANGE
-    ├── RequestIdConflictError  FAILED_PRECONDITION / REQUEST_ID_CONFLICT
     ├── InvalidOffsetError      OUT_OF_RANGE / INVALID_OFFSET
     └── LeaseLostError          ABORTED / LEASE_LOST (never reaches a caller)
 
@@ -142,13 +141,6 @@ class MixOutOfRangeError(MixdownError):
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "MIX_OUT_OF_RANGE"
-
-
-class RequestIdConflictError(MixdownError):
-    """A request id that stands for another request already."""
-
-    code = grpc.StatusCode.FAILED_PRECONDITION
-    reason = "REQUEST_ID_CONFLICT"
 
 
 class InvalidOffsetError(MixdownError):

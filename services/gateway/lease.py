@@ -41,6 +41,8 @@ class LeasedTurn:
     Writes carry the lease's fencing token and are idempotent, so those that fail for a moment are
     made again for as long as the lease holds.
 
+    A turn that is given back rests, unless it `goes_on`: then others take it up at once.
+
     Attributes:
         last_error: What kept us from going on; stored when the lease is given back.
     """
@@ -51,11 +53,14 @@ class LeasedTurn:
         turn_id: str,
         token: int,
         lease_seconds: float,
+        *,
+        goes_on: bool,
     ) -> None:
         self.turn_id = turn_id
         self._session = session
         self._token = token
         self._seconds = lease_seconds
+        self._goes_on = goes_on
         self._limit: asyncio.Timeout | None = None
         self._lost = False
         self._finished = False
@@ -169,10 +174,24 @@ class LeasedTurn:
 
     async def _release(self) -> None:
         request = session_pb2.ReleaseTurnRequest(
-            turn_id=self.turn_id, lease_token=self._token, error=self.last_error
+            turn_id=self.turn_id,
+            lease_token=self._token,
+            error=self.last_error,
+            go_on=self._goes_on,
         )
-        try:
-            await self._session.ReleaseTurn(request, timeout=_RELEASE_SECONDS)
-        except aio.AioRpcError as error:
-            # It ends by itself, only later.
-            _log.info("lease_not_released", turn_id=self.turn_id, code=error.code().name)
+        await _give_back(self._session, request)
+
+
+async def let_rest(session: session_pb2_grpc.SessionServiceAsyncStub, turn_id: str) -> None:
+    """Lets a turn that waits in line rest when its time has come: nobody asks for it any more."""
+    await _give_back(session, session_pb2.ReleaseTurnRequest(turn_id=turn_id))
+
+
+async def _give_back(
+    session: session_pb2_grpc.SessionServiceAsyncStub, request: session_pb2.ReleaseTurnRequest
+) -> None:
+    try:
+        await session.ReleaseTurn(request, timeout=_RELEASE_SECONDS)
+    except aio.AioRpcError as error:
+        # A lease ends by itself, only later; what waits is carried out though nobody listens.
+        _log.info("lease_not_released", turn_id=request.turn_id, code=error.code().name)

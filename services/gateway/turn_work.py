@@ -27,7 +27,6 @@ from services.gateway.backends import (
 )
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.playback import Playback
-from services.gateway.wordless import check_same
 from services.runtime.interceptors import ServiceUnavailableError
 
 _log = structlog.get_logger("mixdown.gateway.turn")
@@ -64,7 +63,6 @@ class TurnWork:
         leased: The turn, as ours.
         work: The turn with its session, track and context.
         playback: What is known of the turn, and who listens.
-        given: The interpretation of a turn without words; None for one with words.
         patience_seconds: How long services that are away or busy are waited for.
         last_attempt: Whether a service that stays away ends the turn.
     """
@@ -75,7 +73,6 @@ class TurnWork:
         leased: LeasedTurn,
         work: session_pb2.Work,
         playback: Playback,
-        given: interpreter_pb2.Interpretation | None,
         *,
         patience_seconds: float,
         last_attempt: bool,
@@ -85,7 +82,6 @@ class TurnWork:
         self._leased = leased
         self._work = work
         self._playback = playback
-        self._given = given
         self._patience_seconds = patience_seconds
         self._last_attempt = last_attempt
 
@@ -95,7 +91,6 @@ class TurnWork:
         Raises:
             LeaseLostError: the turn is no longer ours.
             ServiceUnavailableError: a service could not be reached; the turn rests and can go on.
-            RequestIdConflictError: the turn is about something else than what is given.
         """
         began = time.monotonic()
         async with self._leased.held():
@@ -118,19 +113,10 @@ class TurnWork:
     async def _interpret(self) -> conversation_pb2.Interpreted:
         known = self._playback.log.interpreted
         if known is not None:
-            check_same(known, self._given)
             return known
-        interpretation = self._given
-        if interpretation is None:
-            if not self._work.turn.prompt:
-                # Whoever began it was cut off before it was stored what to do, which only it knew.
-                raise _TurnFailedError(
-                    conversation_pb2.Error(
-                        code=grpc.StatusCode.ABORTED.value[0],
-                        reason="RENDER_INTERRUPTED",
-                        message="The turn was interrupted before it began. Please try again.",
-                    )
-                )
+        if self._work.HasField("given"):
+            interpretation = self._work.given
+        else:
             interpretation = await self._ask_interpreter()
         event = await self._leased.record(interpretation)
         await self._playback.show(event)

@@ -11,17 +11,15 @@ import structlog
 from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
-from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
 from services.gateway.errors import LeaseLostError
-from services.gateway.lease import LeasedTurn, duration
+from services.gateway.lease import LeasedTurn, duration, let_rest
 from services.gateway.listener import Listener, Wish
 from services.gateway.playback import Playback
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn_work import TurnWork
-from services.gateway.wordless import check_same
 from services.runtime import context as request_context
 from services.runtime import logs, tracing
 from services.runtime.blobs import BlobStore
@@ -81,7 +79,6 @@ class Turns:
         request: session_pb2.BeginTurnRequest,
         wish: Wish,
         *,
-        given: interpreter_pb2.Interpretation | None = None,
         detached: bool = False,
     ) -> TurnStream:
         """Begins a turn, or finds the one with the same request id, and streams its events.
@@ -89,7 +86,6 @@ class Turns:
         Args:
             request: The turn; who holds it is filled in.
             wish: What the caller wants.
-            given: The interpretation of a turn without words.
             detached: Whether the turn goes on when the caller goes away.
         """
         listener = Listener(wish)
@@ -98,12 +94,8 @@ class Turns:
 
         async def work() -> None:
             begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
-            if not begun.HasField("lease"):  # with a lease, the work on it checks and gives it back
-                for event in begun.events:
-                    if event.HasField("interpreted"):
-                        check_same(event.interpreted, given)
             listener.turn_id = begun.turn.turn_id
-            await self._follow(request.user_id, listener, begun, given, detached=detached)
+            await self._follow(request.user_id, listener, begun, detached=detached)
 
         return self._stream(listener, work, detached=detached)
 
@@ -112,7 +104,7 @@ class Turns:
         listener = Listener(wish, turn_id)
 
         async def work() -> None:
-            await self._follow(user, listener, None, None, detached=False)
+            await self._follow(user, listener, None, detached=False)
 
         return self._stream(listener, work, detached=False)
 
@@ -156,7 +148,7 @@ class Turns:
             listener.leave()  # nobody has asked for it
             self._stream(
                 listener,
-                lambda: self._follow(claimed.user_id, listener, claimed, None, detached=True),
+                lambda: self._follow(claimed.user_id, listener, claimed, detached=True),
                 detached=True,
             )
         return True
@@ -197,7 +189,6 @@ class Turns:
         user: str,
         listener: Listener,
         work: session_pb2.Work | None,
-        given: interpreter_pb2.Interpretation | None,
         *,
         detached: bool,
     ) -> None:
@@ -208,7 +199,7 @@ class Turns:
         while not playback.log.ended:
             if work is not None and work.HasField("lease"):
                 try:
-                    await self._work(work, playback, given, detached=detached)
+                    await self._work(work, playback, detached=detached)
                 except LeaseLostError:
                     _log.info("lease_lost")
                 work = None
@@ -216,18 +207,23 @@ class Turns:
             await self._follow_stored(user, playback)
             if not playback.log.ended:
                 work = await self._claim(user, listener.turn_id)
+                if work is not None and work.turn.state == conversation_pb2.Turn.STATE_WAITING:
+                    await self._wait_in_line(user, listener, detached=detached)
 
     async def _work(
         self,
         work: session_pb2.Work,
         playback: Playback,
-        given: interpreter_pb2.Interpretation | None,
         *,
         detached: bool,
     ) -> None:
         turn_id = work.turn.turn_id
         leased = LeasedTurn(
-            self._backends.session, turn_id, work.lease.token, self._settings.lease_seconds
+            self._backends.session,
+            turn_id,
+            work.lease.token,
+            self._settings.lease_seconds,
+            goes_on=detached,
         )
         self._ours[turn_id] = leased
         try:
@@ -237,7 +233,6 @@ class Turns:
                     leased,
                     work,
                     playback,
-                    given,
                     patience_seconds=self._settings.patience_seconds,
                     last_attempt=detached
                     or work.turn.attempt_count >= self._settings.turn_attempts,
@@ -262,6 +257,30 @@ class Turns:
             if reason_of(error) != "SHUTTING_DOWN":
                 raise
             await asyncio.sleep(_CLAIM_PAUSE_SECONDS)  # then another replica is asked
+        finally:
+            call.cancel()  # does nothing to a call that has ended
+
+    async def _wait_in_line(self, user: str, listener: Listener, *, detached: bool) -> None:
+        """Waits until the turns before this one have ended, and tells how many there are."""
+        call = self._backends.session.WatchLine(
+            session_pb2.WatchLineRequest(user_id=user, turn_id=listener.turn_id)
+        )
+        try:
+            async for place in call:
+                await listener.passing(
+                    progress=conversation_pb2.Progress(
+                        stage=conversation_pb2.Progress.STAGE_WAITING,
+                        queue_position=place.turns_ahead,
+                    )
+                )
+        except aio.AioRpcError as error:
+            if not is_transient(error):
+                raise
+            await asyncio.sleep(_CLAIM_PAUSE_SECONDS)  # then another replica is asked
+        except asyncio.CancelledError:
+            if not detached:
+                await let_rest(self._backends.session, listener.turn_id)
+            raise
         finally:
             call.cancel()  # does nothing to a call that has ended
 

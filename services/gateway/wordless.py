@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.mix.v1 import intent_pb2, mix_pb2
-from services.gateway.errors import RequestIdConflictError
 
 
 def remix(mix: mix_pb2.Mix, outputs: Sequence[mix_pb2.Output]) -> interpreter_pb2.Interpretation:
@@ -32,20 +30,3 @@ def separation(
         targets=sorted({*stems, *without}),
         confidence=1.0,
     )
-
-
-def check_same(
-    stored: conversation_pb2.Interpreted, given: interpreter_pb2.Interpretation | None
-) -> None:
-    """Checks that what is given again is what is stored; None is a turn with words.
-
-    Raises:
-        RequestIdConflictError: it is something else.
-    """
-    if given is None:
-        return
-    same = stored.intent == given.intent and list(stored.outputs) == list(given.outputs)
-    if given.intent.HasField("remix"):  # a separation is given no mix
-        same = same and stored.mix == given.mix
-    if not same:
-        raise RequestIdConflictError("The request_id stands for something else already.")
