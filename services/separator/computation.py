@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from services.runtime import tracing
 from services.runtime.blobs import BlobStore
 from services.separator import metrics
 from services.separator.admission import Admission
@@ -80,6 +81,7 @@ class Computation:
         fraction: Done, 0 to 1.
         stored: The stems in the store, once all is done.
         seconds: Work so far, without waiting.
+        span_context: Names the span of the work.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Computation:
         self.fraction = 0.0
         self.stored: dict[str, StoredStem] = {}
         self.changed = asyncio.Event()
+        self.span_context = tracing.current_context()
         self._members = members
         self._rooms = rooms
         self._spool: Spool | None = None
@@ -186,17 +189,26 @@ class Computation:
         self._tell()
 
     async def _run(self) -> None:
+        # In the trace of the request that began it; others that join link to it.
+        with tracing.span("computation", attributes={"mixdown.model": self.recipe.model}):
+            self.span_context = tracing.current_context()
+            await self._compute()
+
+    async def _compute(self) -> None:
         asked = time.monotonic()
-        await self._place.wait()
+        with tracing.span("wait for a place"):
+            await self._place.wait()
         self._began = time.monotonic()
         metrics.QUEUE_SECONDS.observe(self._began - asked)
         self.position = None
-        levels = await self._measure()
+        with tracing.span("measure"):
+            levels = await self._measure()
         self.frames = levels.frames
         frame_bytes = self.engine.model.channels * SAMPLE_BYTES
         self._spool = Spool(self._rooms.spool_folder, self.stems, frame_bytes)
         self._tell()
-        await self._separate(levels, self._spool)
+        with tracing.span("separate"):
+            await self._separate(levels, self._spool)
         self._ended = time.monotonic()
         self._report()
 
@@ -342,6 +354,7 @@ class Computations:
             computation.on_end(lambda: self._forget(key, computation))
         else:
             metrics.REQUESTS.labels("shared").inc()
+            tracing.add_link(computation.span_context)
         computation.join()
         return computation
 

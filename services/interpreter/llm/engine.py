@@ -12,13 +12,14 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import openai
 import structlog
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from opentelemetry.trace import SpanKind
 
 from services.interpreter.intent import Context, Interpretation
 from services.interpreter.llm import prompts, schemas
@@ -28,6 +29,7 @@ from services.interpreter.llm.metrics import ModelMetrics
 from services.interpreter.metrics import observe_circuit
 from services.interpreter.settings import InterpreterSettings
 from services.interpreter.validation import InvalidAnswerError
+from services.runtime import tracing
 from services.runtime.context import remaining_seconds
 
 _log = structlog.get_logger("mixdown.interpreter.model")
@@ -173,7 +175,8 @@ class LanguageModelEngine:
         """Puts a question, again after a pause where the model is busy or away."""
         for attempt in range(1, self._settings.openai_attempts + 1):
             try:
-                return await self._ask_once(question)
+                with self._span(question, attempt):
+                    return await self._ask_once(question)
             except LanguageModelError as error:
                 last = attempt == self._settings.openai_attempts
                 if last or error.reason not in {"rate_limited", "unavailable"}:
@@ -183,6 +186,16 @@ class LanguageModelEngine:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
+
+    def _span(self, question: _Question, attempt: int) -> AbstractContextManager[object]:
+        model = self._settings.openai_model
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": model,
+            "mixdown.stage": question.name,
+            "mixdown.attempt": attempt,
+        }
+        return tracing.span(f"chat {model}", SpanKind.CLIENT, attributes)
 
     def _seconds_left(self) -> float:
         left = remaining_seconds()
@@ -238,7 +251,9 @@ class LanguageModelEngine:
             raise LanguageModelError("invalid_answer", "a completion without choices")
         usage = getattr(completion, "usage", None)
         if usage is not None:
-            self.metrics.count_tokens(usage.prompt_tokens or 0, usage.completion_tokens or 0)
+            sent, received = usage.prompt_tokens or 0, usage.completion_tokens or 0
+            self.metrics.count_tokens(sent, received)
+            tracing.describe(prompt_tokens=sent, completion_tokens=received)
         choice = choices[0]
         if choice.finish_reason == "length":
             raise LanguageModelError("invalid_answer", "the answer was cut off")
