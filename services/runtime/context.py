@@ -26,8 +26,20 @@ deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 """When the request in hand must be answered, on the clock of `time.monotonic`; None for never."""
 
 
+_MAX_ID_CHARACTERS = 128
+
+
 def forward(**ids: str) -> None:
-    """Adds ids to what outgoing calls carry, and to the span: `forward(turn_id=…)`."""
+    """Adds ids to what outgoing calls carry, and to the span: `forward(turn_id=…)`.
+
+    What cannot be an id of ours is left out: callers write what they like, and metadata holds only
+    printable ASCII.
+    """
+    ids = {
+        name: value
+        for name, value in ids.items()
+        if value.isascii() and value.isprintable() and len(value) <= _MAX_ID_CHARACTERS
+    }
     tracing.describe(**ids)
     added = tuple((f"x-mixdown-{name.replace('_', '-')}", value) for name, value in ids.items())
     names = {name for name, _ in added}

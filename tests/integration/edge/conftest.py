@@ -89,7 +89,7 @@ def edge_suite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
         suite.start("separator", "tests.integration.gateway.separator_double")
         suite.start("remixer", "services.remixer", **through_envoy)
         suite.start("gateway", "services.gateway", **through_envoy)
-        suite.wait()
+        suite.wait(reaching=False)  # that is through Envoy, which comes later
         yield suite
     finally:
         suite.stop()

@@ -21,7 +21,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mixdown.client import Client
-from mixdown.gateway.v1 import gateway_pb2_grpc
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.link import Link
 from services.local.ports import free_port
 
@@ -77,12 +77,31 @@ class Suite:
             [sys.executable, "-m", module], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
 
-    def wait(self, *names: str) -> None:
+    def wait(self, *names: str, reaching: bool = True) -> None:
+        """Waits until servers answer, and until gateways reach the others."""
         for name in names or tuple(self.processes):
             while not self._serves(name):
                 if self.processes[name].poll() is not None:
                     raise AssertionError((self.folder / f"{name}.log").read_text())
                 time.sleep(0.1)
+            if reaching and name.startswith("gateway"):
+                self._wait_until_the_others_are_reached(name)
+
+    def _wait_until_the_others_are_reached(self, name: str) -> None:
+        """A gateway that looked for the others before they were there looks again only later."""
+        with grpc.insecure_channel(self.address(name)) as channel:
+            stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+            metadata = (("x-mixdown-user", "readiness"),)
+
+            def reaches_all() -> bool:
+                try:
+                    stub.ListTracks(gateway_pb2.ListTracksRequest(), metadata=metadata)
+                    stub.GetCapabilities(gateway_pb2.GetCapabilitiesRequest(), metadata=metadata)
+                except grpc.RpcError:
+                    return False
+                return True
+
+            assert eventually(reaches_all, 20)
 
     def _serves(self, name: str) -> bool:
         with grpc.insecure_channel(self.address(name)) as channel:
