@@ -22,6 +22,7 @@ stubs: $(VENV)/.ready  ## Generate the stubs of the contracts again.
 
 lock: $(VENV)/.ready  ## Pin the newest allowed dependencies in requirements.lock.
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock_images.sh
 
 test: $(VENV)/.ready  ## All tests but the slow ones.
 	$(BIN)/python -m pytest
