@@ -21,10 +21,17 @@ def write_targets(
         envoy_admin_port: Port of Envoy's administration, which serves its metrics too.
     """
     groups = [
-        {"targets": [f"{host}:{port}"], "labels": {"job": f"mixdown-{service}"}}
+        {
+            "targets": [f"{host}:{port}"],
+            "labels": {"job": f"mixdown-{service}", "service": service},
+        }
         for service, port in metrics_ports.items()
     ]
-    envoy = {"job": "mixdown-envoy", "__metrics_path__": "/stats/prometheus"}
+    envoy = {
+        "job": "mixdown-envoy",
+        "service": "envoy",
+        "__metrics_path__": "/stats/prometheus",
+    }
     groups.append({"targets": [f"{host}:{envoy_admin_port}"], "labels": envoy})
     path = folder / NAME
     path.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")

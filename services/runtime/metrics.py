@@ -84,7 +84,7 @@ def _check(name: str) -> None:
 
 
 _BUILD = gauge(
-    "mixdown_build_info", "1, with what runs in this process as labels.", ("service", "version")
+    "mixdown_build_info", "1, with what runs in this process as labels.", ("component", "version")
 )
 
 

@@ -160,7 +160,7 @@ async def test_a_server_serves_its_metrics_until_it_has_stopped():
     )
     await server.start()
     page = await asyncio.to_thread(scrape, server.metrics_port)
-    assert 'mixdown_build_info{service="interpreter"' in page
+    assert 'mixdown_build_info{component="interpreter"' in page
     assert "process_resident_memory_bytes" in page
     await server.stop()
     with pytest.raises(OSError, match="refused"):

@@ -16,7 +16,7 @@ def test_every_process_has_metrics_of_its_own_and_prometheus_is_told_where(tmp_p
     assert set(listen) == set(SERVICES)
     assert len({*listen.values(), *map(suite.address_of, SERVICES)}) == 2 * len(SERVICES)
     groups = json.loads((tmp_path / "prometheus-targets.json").read_text())
-    told = {group["labels"]["job"]: group["targets"] for group in groups}
-    envoy = told.pop("mixdown-envoy")
-    assert told == {f"mixdown-{name}": [address] for name, address in listen.items()}
+    told = {group["labels"]["service"]: group["targets"] for group in groups}
+    envoy = told.pop("envoy")
+    assert told == {name: [address] for name, address in listen.items()}
     assert envoy == [f"127.0.0.1:{suite.admin_port}"]
