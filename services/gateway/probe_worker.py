@@ -2,9 +2,9 @@
 
     python -m services.gateway.probe_worker LIMITS < FILE
 
-LIMITS is a JSON object, see `Limits`. Prints one JSON object: {"audio": {…}} with the fields of
-`AudioProperties`, or {"reason": …, "message": …}. What else goes wrong (the file makes the decoder
-crash, eat memory or time) ends this process and nothing else.
+LIMITS is a JSON object, see `Limits`. Prints one JSON object: {"audio": {…}, "levels": {…}} with
+the fields of `AudioProperties` and `Levels`, or {"reason": …, "message": …}. What else goes wrong
+(the file makes the decoder crash, eat memory or time) ends this process and nothing else.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def confine(limits: Limits) -> None:
 def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
     """Decodes `file` as far as `limits` allow, and returns what is printed."""
     # Imported here, when memory is limited already: the libraries count too.
+    from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
     from services.runtime.audio.reader import AudioProperties, AudioReader
     from services.runtime.errors import UndecodableAudioError
 
@@ -56,8 +57,10 @@ def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
             if complaint := _complaint(reader.sample_rate_hz, reader.channels, limits):
                 return {"reason": "UNSUPPORTED_AUDIO", "message": complaint}
             frames = 0
-            for block in reader.blocks(65_536):
+            meter = LevelMeter()
+            for block in reader.blocks(LEVEL_BLOCK_FRAMES):
                 frames += block.shape[1]
+                meter.add(block)
                 if frames > limits.track_seconds * reader.sample_rate_hz:
                     return {
                         "reason": "UNSUPPORTED_AUDIO",
@@ -76,7 +79,7 @@ def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
             )
     except UndecodableAudioError as error:
         return {"reason": error.reason, "message": error.message}
-    return {"audio": asdict(audio)}
+    return {"audio": asdict(audio), "levels": asdict(meter.levels())}
 
 
 def _complaint(sample_rate_hz: int, channels: int, limits: Limits) -> str:

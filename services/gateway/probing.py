@@ -11,7 +11,7 @@ import json
 import math
 import os
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
 import structlog
@@ -21,6 +21,7 @@ from services.gateway import metrics
 from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits
 from services.gateway.settings import GatewaySettings
+from services.runtime.audio.levels import Levels
 from services.runtime.errors import UndecodableAudioError
 
 _log = structlog.get_logger("mixdown.gateway.probing")
@@ -34,6 +35,19 @@ _SAMPLE_FORMATS = {
 }
 _MAX_TAGS = 64
 _MAX_TAG_CHARACTERS = 1024
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What decoding a file told.
+
+    Args:
+        audio: What is in it.
+        levels: How loud it is, at its own rate.
+    """
+
+    audio: audio_pb2.AudioProperties
+    levels: Levels
 
 
 class Prober:
@@ -51,7 +65,7 @@ class Prober:
         )
         self._places = asyncio.Semaphore(settings.probe_concurrency)
 
-    async def probe(self, file: BinaryIO) -> audio_pb2.AudioProperties:
+    async def probe(self, file: BinaryIO) -> Probed:
         """Decodes `file` (a real one, with a descriptor) and tells what is in it.
 
         Raises:
@@ -63,7 +77,7 @@ class Prober:
             with metrics.PROBE_SECONDS.time():
                 answer = await self._ask_worker(file)
         if "audio" in answer:
-            return _properties(answer["audio"])
+            return Probed(_properties(answer["audio"]), Levels(**answer["levels"]))
         if answer["reason"] == UnsupportedAudioError.reason:
             raise UnsupportedAudioError(answer["message"])
         raise UndecodableAudioError(answer["message"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import re
 import tempfile
 from collections.abc import AsyncIterator
@@ -30,9 +31,11 @@ from services.gateway.errors import (
     RepeatedStartError,
     UploadTooLargeError,
 )
-from services.gateway.probing import Prober
+from services.gateway.probing import Probed, Prober
 from services.gateway.request_rules import check_display_name, check_upload_id
 from services.gateway.settings import GatewaySettings
+from services.runtime.audio.level_store import LevelStore
+from services.runtime.audio.levels import LEVEL_CHANNELS, LEVEL_RATE_HZ
 from services.runtime.blobs import BlobStore
 from services.runtime.metrics import counted
 
@@ -163,15 +166,16 @@ class Uploads:
                     "The bytes that came are not those that were announced.",
                     metadata={"sha256": sha256},
                 )
-            audio = await self._prober.probe(file)
+            probed = await self._prober.probe(file)
             await asyncio.to_thread(self._store, sha256, file)
             request = session_pb2.CreateTrackRequest(
                 user_id=user,
                 upload_id=upload.upload_id,
                 blob=audio_pb2.Blob(sha256=sha256, size_bytes=upload.total_size_bytes),
-                audio=audio,
+                audio=probed.audio,
             )
             track = await self._create_track(request, file)
+            await asyncio.to_thread(self._keep_levels, sha256, probed)
         await asyncio.to_thread(self._blobs.delete_parts, upload.staging_key)
         return track
 
@@ -200,6 +204,14 @@ class Uploads:
             file.write(data)
         file.flush()
         return digest.hexdigest()
+
+    def _keep_levels(self, sha256: str, probed: Probed) -> None:
+        """Spares the first separation of a track a pass over all of it."""
+        levels = probed.levels
+        fits = probed.audio.sample_rate_hz == LEVEL_RATE_HZ
+        fits = fits and probed.audio.channels in {1, LEVEL_CHANNELS}
+        if fits and math.isfinite(levels.mean):  # of music; the rest is told when it is used
+            LevelStore(self._blobs).keep(sha256, LEVEL_RATE_HZ, LEVEL_CHANNELS, levels)
 
     def _store(self, sha256: str, file: BinaryIO) -> None:
         if self._blobs.find(sha256) is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from services.runtime.audio.levels import Levels
 from services.separator.models import SeparationModel
 from services.separator.overlap_add import OverlapAdd, StemSamples
 from services.separator.segments import Segment
 from services.separator.spool import Spool
 from services.separator.stem_store import StemWriter, interleave
-from services.separator.track import Levels
 
 
 class Collector:

@@ -19,12 +19,13 @@ from pathlib import Path
 import structlog
 
 from services.runtime import tracing
+from services.runtime.audio.level_store import LevelStore
+from services.runtime.audio.levels import Levels
 from services.runtime.blobs import BlobStore
 from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.collector import Collector
 from services.separator.engines import Engine
-from services.separator.level_store import LevelStore
 from services.separator.scheduler import Result, Scheduler
 from services.separator.segments import Plan, plan_segments, shift_offsets
 from services.separator.spool import Spool
@@ -35,7 +36,7 @@ from services.separator.stem_store import (
     StemWriter,
     StoredStem,
 )
-from services.separator.track import Levels, SegmentCutter, TrackReader, measure_levels
+from services.separator.track import SegmentCutter, TrackReader, measure_levels
 from services.separator.worker_thread import in_stoppable_thread, in_thread
 
 _log = structlog.get_logger("mixdown.separator")

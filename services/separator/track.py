@@ -7,35 +7,14 @@ more than a few blocks of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Self
 
 import numpy as np
 import soxr
 
+from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter, Levels
 from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.errors import UndecodableAudioError
-
-BLOCK_FRAMES = 1 << 13
-"""Frames of the file that are decoded at a time: what is at hand stays in the CPU's cache.
-
-Blocks of 100 kB and more cost four times as much, in fresh pages from the system.
-"""
-
-
-@dataclass(frozen=True)
-class Levels:
-    """What normalising a track needs to know, over the mean of its channels at the model's rate.
-
-    Args:
-        frames: Length of the track at the model's rate.
-        mean: Mean.
-        deviation: Standard deviation (of a sample: divided by n − 1) plus 1e−8, as Demucs does.
-    """
-
-    frames: int
-    mean: float
-    deviation: float
 
 
 def frames_at(rate_hz: int, frames: int, file_rate_hz: int) -> int:
@@ -86,7 +65,7 @@ class TrackReader:
             UndecodableAudioError: the file is damaged, empty, or holds what is no number.
         """
         read = given = 0
-        while (block := self._reader.read(BLOCK_FRAMES)).shape[1]:
+        while (block := self._reader.read(LEVEL_BLOCK_FRAMES)).shape[1]:
             if not np.isfinite(block).all():
                 raise UndecodableAudioError("The audio in this file holds infinities or NaN.")
             read += block.shape[1]
@@ -125,27 +104,16 @@ class TrackReader:
 def measure_levels(track: TrackReader, stopped: Callable[[], bool] = lambda: False) -> Levels:
     """Returns length and level of a track.
 
-    Sums run in float64 around the first block's mean, so that an hour costs no precision.
-
     Args:
         track: A reader that nothing was read from.
         stopped: Asked before each block; True ends the measuring early, with a useless result.
     """
-    frames = 0
-    pivot = total = squares = 0.0
+    meter = LevelMeter()
     for block in track.blocks():
         if stopped():
             break
-        mono = block.mean(axis=0, dtype=np.float64)
-        if not frames and mono.size:
-            pivot = float(mono.mean())
-        mono -= pivot
-        frames += mono.size
-        total += float(mono.sum())
-        squares += float(mono @ mono)
-    mean = total / max(1, frames)
-    variance = max(0.0, squares - frames * mean * mean) / max(1, frames - 1)
-    return Levels(frames, pivot + mean, float(np.sqrt(variance)) + 1e-8)
+        meter.add(block)
+    return meter.levels()
 
 
 class SegmentCutter:

@@ -12,6 +12,8 @@ from grpc import aio
 from grpc_status import rpc_status
 
 from mixdown.gateway.v1 import gateway_pb2
+from services.runtime.audio.level_store import LevelStore
+from services.runtime.blobs.folder import FolderBlobStore
 from tests.integration.gateway.conftest import RATE_HZ, Caller, Suite, call_as, noise_wav
 from tests.integration.gateway.test_refusals import reason_of, refusal
 
@@ -73,6 +75,17 @@ async def test_a_track_tells_what_was_found_in_the_file(caller: Caller):
     audio = track.audio
     assert (audio.sample_rate_hz, audio.channels, audio.frames) == (RATE_HZ, 2, RATE_HZ * 3 // 2)
     assert (audio.container, audio.codec) == ("wav", "pcm_s16le")
+
+
+async def test_the_levels_that_separating_needs_are_kept_with_the_track(suite, caller: Caller):
+    """So that no separation has to read all of it before its first sample."""
+    content = noise_wav(2.0, seed=7)
+    await send(caller, start_of(content, "levels"), content)
+    store = LevelStore(FolderBlobStore(suite.folder / "blobs"))
+    levels = store.find(hashlib.sha256(content).hexdigest(), RATE_HZ, 2)
+    assert levels is not None
+    assert levels.frames == 2 * RATE_HZ
+    assert levels.deviation > 0.01
 
 
 async def test_an_upload_cut_at_random_points_gives_the_same_track(suite, caller: Caller):

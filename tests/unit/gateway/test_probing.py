@@ -17,6 +17,8 @@ from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits, examine
 from services.gateway.probing import Prober
 from services.gateway.settings import GatewaySettings
+from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
+from services.runtime.audio.reader import AudioReader
 from services.runtime.errors import UndecodableAudioError
 
 LIMITS = Limits(60.0, 8_000, 192_000, 2, 1 << 30, 60)
@@ -39,12 +41,12 @@ def prober(**fields) -> Prober:
 async def probe(path, content: bytes, **fields) -> audio_pb2.AudioProperties:
     path.write_bytes(content)
     with path.open("rb") as file:
-        return await prober(**fields).probe(file)
+        return (await prober(**fields).probe(file)).audio
 
 
 async def test_a_song_is_described_from_its_content():
     with default_song().path.open("rb") as file:
-        audio = await prober().probe(file)
+        audio = (await prober().probe(file)).audio
     assert (audio.sample_rate_hz, audio.channels, audio.codec) == (44_100, 2, "aac")
     assert audio.frames > 5 * 44_100
     assert audio.sample_format == audio_pb2.SAMPLE_FORMAT_UNSPECIFIED
@@ -130,3 +132,16 @@ def test_the_worker_gives_up_memory_time_and_writing(tmp_path):
         check=False,
     )
     assert outcome.stdout.split() == ["MemoryError", "OSError", "5"], outcome.stderr
+
+
+async def test_the_levels_that_a_model_needs_are_measured_by_the_way():
+    """The same bits as a pass of its own gives."""
+    path = default_song().path
+    meter = LevelMeter()
+    with AudioReader(path) as reader:
+        for block in reader.blocks(LEVEL_BLOCK_FRAMES):
+            meter.add(block)
+    with path.open("rb") as file:
+        probed = await prober().probe(file)
+    assert probed.levels == meter.levels()
+    assert probed.levels.frames == probed.audio.frames

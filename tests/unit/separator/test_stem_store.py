@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from services.runtime.blobs.folder import FolderBlobStore
-from services.separator.level_store import LevelStore
 from services.separator.spool import Spool
 from services.separator.stem_store import Recipe, StemStore, StoredStem, interleave
-from services.separator.track import Levels
 
 RECIPE = Recipe("a" * 64, "htdemucs", "b" * 64, 0.25, 0)
 
@@ -98,12 +96,3 @@ def test_a_spool_can_be_read_while_it_grows_and_has_no_name_on_disk(tmp_path: Pa
     assert spool.read("vocals", 0, 1000) == interleave(samples)
     assert not list(tmp_path.iterdir())
     spool.close()
-
-
-def test_levels_are_found_again_exactly_for_the_same_track_and_rate_only(tmp_path: Path) -> None:
-    store = LevelStore(FolderBlobStore(tmp_path))
-    levels = Levels(frames=123_456_789, mean=1 / 3 * 1e-5, deviation=0.1 + 1e-8)
-    store.keep("a" * 64, 44_100, 2, levels)
-    assert store.find("a" * 64, 44_100, 2) == levels
-    assert store.find("a" * 64, 48_000, 2) is None
-    assert store.find("b" * 64, 44_100, 2) is None

@@ -1,23 +1,19 @@
-"""Levels that were measured before, in the blob store.
-
-Measuring decodes the whole track; whoever asks for it again, for another stem or by another model
-of the same rate, need not wait for that.
-"""
+"""Levels of tracks in the blob store, where every service finds them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 
+from services.runtime.audio.levels import Levels
 from services.runtime.blobs import BlobStore
-from services.separator.track import Levels
 
 VERSION = 1
 """Raised whenever the same track would give other levels than before."""
 
 
 class LevelStore:
-    """Finds and keeps levels of tracks."""
+    """Finds and keeps levels of tracks in the blob store."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
