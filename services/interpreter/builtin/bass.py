@@ -24,6 +24,8 @@ def bass_is_tone(clause: Clause) -> bool:
             or _is_in_it(clause, index)
         )
     ]
+    if clause.has("remove") and clause.previous is not None and clause.previous.has("remove"):
+        return False  # "no drums and no bass in it"
     directed = clause.any_of(
         ("more", "less", "up", "down", "add", "small", "remove", "big", "toomuch", "too", "need")
     ) or any(number.signed for number in clause.numbers("db", ""))

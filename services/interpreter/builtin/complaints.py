@@ -1,18 +1,25 @@
-"""What is said about the music as it is: complaints, praise, mere statements.
+"""Complaints and their remedies.
 
 A complaint asks for its remedy ("the drums are too loud"), unless a command that follows tells the
-remedy ("the mix is too hot, lower it slightly" lowers once). A statement asks for nothing.
+remedy ("the mix is too hot, lower it slightly" lowers once).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
+from services.interpreter.builtin.amounts import degree_too, is_excess
 from services.interpreter.builtin.bass import bass_is_tone
-from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause
+from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, TARGET_KINDS, Clause
 from services.interpreter.builtin.named import named_in
-from services.interpreter.builtin.timbre import is_stated_fault
+from services.interpreter.builtin.statements import (
+    ASKING,
+    copula_of,
+    is_complaint,
+    is_statement,
+    tells_taste,
+)
+from services.interpreter.builtin.talk import is_praise
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
 
@@ -23,6 +30,8 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     clauses = _without_tastes(clauses)
     clauses = _without_remedies([_complained(clause) for clause in clauses])
     for index, clause in enumerate(clauses):
+        if index and _explains(clauses[index - 1], clause):
+            continue
         remedy = next((i for i in range(index + 1, len(clauses)) if _cures(clauses, i, index)), 0)
         if remedy:
             clauses[remedy] = _with_object(clauses[remedy], clause)
@@ -32,10 +41,22 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     return [clause for clause in result if clause.lexemes]
 
 
+def _explains(command: Clause, complaint: Clause) -> bool:
+    """Whether a complaint only gives the reason: "song up 4 dB, it's so quiet on my phone"."""
+    if not is_complaint(complaint) or complaint.any_of(NAMED_KINDS) or is_complaint(command):
+        return False
+    if is_statement(command) or not command.any_of(TARGET_KINDS):
+        return False
+    tonal = ("tone", "region", "eq")
+    if complaint.any_of(EFFECT_KINDS):
+        return command.any_of(tonal) and complaint.any_of(tonal)
+    return command.any_of(("up", "down")) and not command.any_of(EFFECT_KINDS)
+
+
 def _cures(clauses: list[Clause], command: int, complaint: int) -> bool:
     """Whether a later command takes care of a complaint."""
     wanted, fault = clauses[command], clauses[complaint]
-    if not (_is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault)):
+    if not (is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault)):
         return False
     if _is_spot(fault) and not _with_object(wanted, fault).numbers("hz"):
         return False
@@ -71,8 +92,10 @@ _CURES = {
 
 def _with_object(command: Clause, complaint: Clause) -> Clause:
     """Says what "it" is in the command that follows a complaint: "… low mids, lower them"."""
-    if command.any_of((*EFFECT_KINDS, *NAMED_KINDS)) or command.numbers("hz"):
+    if command.any_of(EFFECT_KINDS) or command.numbers("hz"):
         return command
+    if command.any_of(NAMED_KINDS):
+        return _at_the_spot(command, complaint)
     if not command.any_of(("down", "less", "remove", "off")):
         return command
     points = command.has("pronoun") or any(map(_is_here, command.lexemes))
@@ -92,6 +115,15 @@ def _with_object(command: Clause, complaint: Clause) -> Clause:
     )
 
 
+def _at_the_spot(command: Clause, complaint: Clause) -> Clause:
+    """Says where "there" is: "a bit much around 9000 hertz, cut the drums there"."""
+    spots = [i for i in complaint.lexemes if i.number and i.number.unit == "hz"]
+    if not (spots and any(map(_is_here, command.lexemes))):
+        return command
+    kept = [i for i in command.lexemes if i.text not in _HERE]
+    return replace(command, lexemes=(*kept, _AT, *spots))
+
+
 def _is_here(item: Lexeme) -> bool:
     return item.text in _HERE or item.text.endswith((" there", " here"))
 
@@ -100,45 +132,19 @@ _AT = Lexeme("at", (("to", "to"),))
 _ON = Lexeme("on", (("in", "in"),))
 
 
-_COPULAS = {"is", "are", "was", "were", "it is", "they are", "that is", "this is", "being"}
 _LEVELS = {"loud", "quiet", "hot", "prominent", "high", "low", "weak", "strong", "upfront"}
 _TOO = Lexeme("too", (("too", "too"),))
-_ASKING = (
-    "need", "set", "add", "give", "only", "remove", "mute", "unmute", "separate", "file", "undo",
-    "redo", "reset", "not", "unsupported", "off", "neutral", "leave",
-)  # fmt: skip
-
-
-def is_statement(clause: Clause) -> bool:
-    """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
-    if _tells_taste(clause):
-        return True
-    copula = _copula(clause)
-    if copula < 0 or clause.any_of(set(_ASKING) - {"neutral"}) or _is_complaint(clause):
-        return False
-    return not clause.any_of(("more", "less", "vague"))
 
 
 def _without_tastes(clauses: list[Clause]) -> list[Clause]:
     """Drops what belongs to a taste: "I like the vocals with more reverb"."""
     kept: list[Clause] = []
     for index, clause in enumerate(clauses):
-        if index and clause.joiner == "with" and _tells_taste(clauses[index - 1]):
+        before = clauses[index - 1] if index else None
+        if before and clause.joiner == "with" and (tells_taste(before) or is_praise(before)):
             continue
         kept.append(clause)
     return kept
-
-
-def _tells_taste(clause: Clause) -> bool:
-    """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
-    words = [item.text for item in clause.lexemes if not item.mark]
-    likes = words[:1] in (["i like it"], ["i like"], ["i love"]) or (
-        words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"])
-    )
-    comparative = any(word.endswith(("er", "ier")) for word in words)
-    return likes and not (
-        comparative or clause.numbers() or clause.any_of((*_ASKING, "more", "less", "toomuch"))
-    )
 
 
 _REVERB = Lexeme("reverb", (("reverb", "reverb"),))
@@ -165,25 +171,13 @@ def with_echo_as_reverb(turn: Turn, clause: Clause) -> Clause:
     return replace(clause, lexemes=tuple(lexemes))
 
 
-def _copula(clause: Clause) -> int:
-    """Returns the place of "is" after a name, −1 where there is none."""
-    named = False
-    for index, item in enumerate(clause.lexemes):
-        if item.text in _COPULAS or (item.has("complaint") and named):
-            return index if named or item.text in {"it is", "they are", "that is"} else -1
-        named = named or any(item.has(kind) for kind in (*NAMED_KINDS, "pronoun", "side"))
-        if not (named or item.mark or item.has("filler")):
-            return -1
-    return -1
-
-
 def _complained(clause: Clause) -> Clause:
     """Reads "the drums are really loud" as "too loud": a level that is told is a complaint."""
     if _sticks_out(clause):
         lexemes = tuple(_TOO_LOUD if item.text in _STICKING else item for item in clause.lexemes)
         return replace(clause, lexemes=lexemes)
-    place = _copula(clause)
-    if place < 0 or degree_too(clause) or clause.any_of((*_ASKING, "more", "less", "enough")):
+    place = copula_of(clause)
+    if place < 0 or degree_too(clause) or clause.any_of((*ASKING, "more", "less", "enough")):
         return clause
     for index in range(place + 1, len(clause.lexemes)):
         item = clause.lexemes[index]
@@ -204,7 +198,7 @@ def _sticks_out(clause: Clause) -> bool:
     """Whether "the drums poke out" complains, not "make the vocals stick out"."""
     place = next((i for i, item in enumerate(clause.lexemes) if item.text in _STICKING), -1)
     before = Clause(clause.lexemes[: max(place, 0)])
-    return before.has_named_target and not before.any_of((*_ASKING, "more", "less"))
+    return before.has_named_target and not before.any_of((*ASKING, "more", "less"))
 
 
 def _without_remedies(clauses: list[Clause]) -> list[Clause]:
@@ -212,30 +206,26 @@ def _without_remedies(clauses: list[Clause]) -> list[Clause]:
     kept: list[Clause] = []
     for clause in clauses:
         before = kept[-1] if kept else None
-        if before is not None and _is_complaint(before) and clause.has("remedy"):
-            continue
+        if before is not None and clause.has("remedy"):
+            if is_complaint(before):
+                continue
+            if before.has("filter", "rumble"):
+                kept[-1] = replace(before, lexemes=(_NO, *before.lexemes))
+                continue
         kept.append(clause)
     return kept
 
 
-def _is_complaint(clause: Clause) -> bool:
-    complains = (
-        degree_too(clause)
-        or is_excess(clause)
-        or is_insufficient(clause)
-        or clause.has("up", "buried")
-        or any(item.text.startswith("too ") for item in clause.lexemes)
-    )
-    return (complains or is_stated_fault(clause)) and not clause.has_verb
-
-
 def _answers(command: Clause, complaint: Clause) -> bool:
-    if _is_complaint(command) or not (command.has_action or command.any_of(("set", "add", "half"))):
+    acts = command.has_action or command.any_of(("set", "add", "half"))
+    if is_complaint(command) or not (acts or (command.has("give") and command.numbers())):
         return False
     if is_statement(command):
         return False
     if command.has("leave") or not command.has_named_target:
         return not command.has("leave")
+    if command.has("hence") or any(map(_is_here, command.lexemes)):
+        return True
     names = {item.readings for item in complaint.lexemes if any(item.has(k) for k in NAMED_KINDS)}
     if not names:
         return True

@@ -14,13 +14,14 @@ from services.interpreter.builtin.clauses import (
     NAMED_KINDS,
     Clause,
 )
-from services.interpreter.builtin.complaints import is_statement, without_explained_complaints
+from services.interpreter.builtin.complaints import without_explained_complaints
 from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
+from services.interpreter.builtin.statements import is_statement
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.builtin.wordings import plainly
 from services.interpreter.edits import difference
@@ -166,7 +167,8 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
             _start_from_history(turn, clause)
         read_clause(turn, clause)
     except UnclearError as unclear:
-        if clause.lexemes and clause.lexemes[0].has("except"):
+        excepts = bool(clause.lexemes) and clause.lexemes[0].has("except")
+        if excepts or (clause.numbers("hz") and not clause.has_verb):
             turn.doubts.append(clause.text)  # "mute the bass, except the low notes"
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
@@ -269,7 +271,8 @@ def _intent(turn: Turn) -> Separation | Remix | History | None:
     if turn.edits:
         mutes = [Edit(stem, "muted", True) for stem in without]
         turn.add_edits(mutes)
-        return Remix(tuple(turn.edits), tuple(dict.fromkeys((*turn.outputs, *stems))))
+        handed = [stem for stem in stems if stem not in turn.listened]
+        return Remix(tuple(turn.edits), tuple(dict.fromkeys((*turn.outputs, *handed))))
     if stems or without:
         return Separation(tuple(stems), tuple(without))
     if turn.history is not None:

@@ -73,6 +73,20 @@ def read_handout(turn: Turn, clause: Clause, named: Named) -> bool:
     return False
 
 
+_HANDING = {
+    "give", "send", "export", "bounce", "get", "hand", "render", "give me", "send me", "get me",
+}  # fmt: skip
+
+
+def asks_for_part(clause: Clause) -> bool:
+    """Whether only the part that is changed is wanted: "give me just the vocals pitched up"."""
+    handed = any(item.text in _HANDING for item in clause.with_kind("give"))
+    place = clause.index("only")
+    following = clause.lexemes[place + 1 :] if place >= 0 else ()
+    named = next((item for item in following if not is_filler(item)), None)
+    return handed and named is not None and (named.has("target") or named.has("six"))
+
+
 def _reduces_to(clause: Clause) -> bool:
     """Whether only what is named is to be left: "strip it down to just piano and voice"."""
     if clause.numbers() or not clause.has("only"):
@@ -277,6 +291,9 @@ def _before_source(turn: Turn, clause: Clause, named: Named) -> Named:
 
 
 def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
+    needed = any(item.text in {"need", "needs"} for item in clause.lexemes)
+    if clause.is_target_first and needed and not clause.has("only"):
+        return False  # "the vocals need fixing" asks for no file
     if clause.any_of(("add", "need")) or (
         clause.has("set") and not clause.any_of(("give", "only"))
     ):
@@ -306,6 +323,8 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
     if stems and located and clause.previous is not None and clause.previous.has_action:
         raise UnclearError(f"What should I do on the {' and '.join(stems)}?")
     if stems:
+        if _is_only_listening(clause):
+            turn.listened += [stem for stem in stems if stem not in turn.listened]
         if _is_processed(turn, clause, stems):
             turn.outputs += [stem for stem in stems if stem not in turn.outputs]
             turn.name(stems)
@@ -315,6 +334,17 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
             _hand_stems(turn, stems)
         return True
     return _read_rendered(turn, clause, named)
+
+
+_LISTENING = {
+    "hear", "listen", "listening to", "let me hear", "let us hear", "want to hear", "play",
+}  # fmt: skip
+
+
+def _is_only_listening(clause: Clause) -> bool:
+    """Whether parts are to be heard, not handed out: "could we hear the vocals with reverb"."""
+    gives = clause.with_kind("give")
+    return bool(gives) and all(i.text in _LISTENING for i in gives) and not clause.has("only")
 
 
 def _is_only_music(clause: Clause, stems: tuple[str, ...]) -> bool:

@@ -37,6 +37,8 @@ _NEUTRAL_CHANGES: tuple[tuple[str, Setting, Change], ...] = (
 
 def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause about earlier changes; False where it is about something else."""
+    if clause.has("undo") and clause.numbers("db", "percent", "semitone", "hz"):
+        raise UnclearError("Back by how much, and of what?")  # "too much, take it back by 2 dB"
     if clause.has("redo"):
         turn.history = History("redo", _steps(clause))
         return True

@@ -18,11 +18,11 @@ from services.interpreter.builtin.clauses import (
     is_filler,
     is_verb,
 )
-from services.interpreter.builtin.complaints import is_statement
 from services.interpreter.builtin.pairs import apart
 from services.interpreter.builtin.sharing import carried, shared, tonal, varied
 from services.interpreter.builtin.splitting import pieces_of
-from services.interpreter.builtin.talk import is_praise
+from services.interpreter.builtin.statements import is_statement
+from services.interpreter.builtin.talk import is_praise, is_story
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -72,9 +72,10 @@ def _is_only_targets(piece: Clause) -> bool:
         and not is_praise(piece)
         and not piece.any_of(("none", "decline"))
         and not is_statement(piece)
+        and not (is_story(piece) and piece.has("not"))
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())
-        and len(piece.unknown) < 2
+        and len(piece.unknown) < (1 if piece.any_of(("small", "big")) else 2)
     )
 
 
@@ -98,6 +99,8 @@ def _lists_with_only(piece: Clause, following: Clause | None) -> bool:
 def _tells_of_someone(piece: Clause) -> bool:
     """Whether a name is only part of a story: "I am a piano teacher"."""
     telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
+    if piece.lexemes and piece.lexemes[0].text in {"i am", "we are", "he is", "she is"}:
+        return True
     return bool(piece.unknown) and any(item.text in telling for item in piece.lexemes)
 
 
@@ -187,7 +190,7 @@ def _shares_number(before: Clause, piece: Clause) -> bool:
         and piece.has_named_target
         and bool(piece.numbers())
         and not (piece.has_action or piece.has_verb or piece.any_of(("volume", "half", "double")))
-        and before.any_of(("up", "down"))
+        and before.any_of(("up", "down", "reverb", "pitch"))
         and not before.numbers()
         and bool(said)
         and any(said[-1].has(kind) for kind in ("target", "six", "group"))

@@ -133,6 +133,8 @@ def _read_effect(
         changes = _changes(clause, kind, settings, bass_is_tone=bass_is_tone)
         turn.add_edits(Edit(target, name, change) for name, change in changes)
     turn.name(targets)
+    if handout.asks_for_part(clause):
+        turn.outputs += [t for t in targets if t != MASTER and t not in turn.outputs]
 
 
 def _meant_pitch(turn: Turn, clause: Clause, named: Named, kind: str) -> str:
@@ -221,6 +223,9 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
 
 def _is_left_alone(clause: Clause, named: Named) -> bool:
     """Whether a clause only says what is to stay: "leave the bass alone", "not the vocals"."""
+    silent = any(item.text in {"muted", "silent", "off"} for item in clause.lexemes)
+    if clause.has("leave") and silent and not named.is_empty:
+        return True  # "but keep the bass muted"
     if clause.has("leave") and not clause.any_of(("remove", "only", "mute", "off")):
         wants_state = clause.any_of(("up", "down", "tone", "side", "small")) and clause.has("set")
         return not wants_state
@@ -302,6 +307,12 @@ _HARMLESS_NEAR = {
 }
 
 
+def _tells_of_project(clause: Clause) -> bool:
+    """Whether somebody only tells what he is doing: "I am making a mashup"."""
+    said = [item.text for item in clause.lexemes if not (item.mark or item.has("ok"))]
+    return said[:1] in (["i am"], ["we are"]) and said[1:2] in (["making"], ["doing"], ["on"])
+
+
 _ORIGINS = {"at the start", "at the beginning", "in the beginning"}
 
 
@@ -318,7 +329,7 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
         item.text in _ORIGINS for item in clause.lexemes
     ):
         return False  # "reset everything to how it was at the start"
-    if not kept:
+    if not kept or _tells_of_project(clause):
         return False
     turn.not_done += [name for name in kept if name not in turn.not_done]
     turn.name(target for target in named.targets if target != MASTER)

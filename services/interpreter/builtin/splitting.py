@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.interpreter.builtin.adjuncts import without_adjunct, without_reasons
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     EFFECT_KINDS,
@@ -18,8 +19,22 @@ from services.interpreter.language.lexemes import Lexeme
 
 def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Cuts a prompt into pieces, without what only tells why or for whom."""
-    pieces = [_without_adjunct(piece) for piece in _pieces(lexemes)]
-    return _without_fillers(_without_reasons(pieces))
+    pieces = [without_adjunct(piece) for piece in _pieces(lexemes)]
+    return _without_bare_levels(_without_fillers(without_reasons(pieces)))
+
+
+_BARE_LEVELS = {"loud", "quiet", "high", "low", "soft"}
+
+
+def _without_bare_levels(pieces: list[Clause]) -> list[Clause]:
+    """Drops "quiet, then loud", which only names levels beside something that is asked for."""
+    kept = [
+        piece
+        for piece in pieces
+        if piece.joiner == ":"
+        or not all(item.text in _BARE_LEVELS or is_filler(item) for item in piece.lexemes)
+    ]
+    return kept or pieces
 
 
 def _without_fillers(pieces: list[Clause]) -> list[Clause]:
@@ -89,11 +104,11 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
         return quantified and _ends_with_name(current)
-    # "treble up bass down"
-    directed = ("up", "down", "mute")
+    # "treble up bass down", "guitar hard left piano hard right"
+    directed = ("up", "down", "mute", "side")
     return (
         _is_name(item)
-        and any(following.has(kind) for kind in directed)
+        and any(following.has(kind) for kind in (*directed, "hard"))
         and any(current[-1].has(kind) for kind in directed)
         and any(_is_name(found) for found in current)
     )
@@ -107,24 +122,34 @@ def _is_complete(current: list[Lexeme]) -> bool:
         return False
     if not clause.any_of(TARGET_KINDS):
         return False
-    return clause.any_of(("up", "down", "more", "less", "mute", *EFFECT_KINDS))
+    return clause.any_of(_DONE)
 
 
+_DONE = ("up", "down", "more", "less", "mute", "separate", "remove", "file", *EFFECT_KINDS)
 _LEADING = (
     "to", "by", "in", "of", "for", "with", "and", "but", "or", "not", "set", "add", "like", "bound",
-    "need", "give", "more", "less", "even", "too", "small", "big",
+    "need", "give", "more", "less", "even", "too", "small", "big", "conditional", "reason",
+    "told", "question", "than", "vague",
 )  # fmt: skip
 _OPENERS = {
     "pan", "mute", "unmute", "put", "add", "make", "turn", "boost", "raise", "compress", "pitch",
-    "transpose", "bring", "lower", "squash", "give", "isolate", "remove",
+    "transpose", "bring", "lower", "squash", "give", "isolate", "remove", "take", "push", "pull",
+    "cut", "drop", "crank", "move", "centre", "center", "solo", "lift", "bump",
 }  # fmt: skip
-_SPEAKERS = {"i", "i am", "i have", "we", "we are", "my"}
+_SPEAKERS = {
+    "i", "i am", "i have", "we", "we are", "my", "its", "it is", "they are", "he is", "she is",
+}  # fmt: skip
 
 
 def _opens_command(item: Lexeme, following: Lexeme) -> bool:
     """Whether a verb opens the next command of a prompt without commas."""
     named = any(following.has(kind) for kind in TARGET_KINDS)
+    if item.has("filler", "polite"):
+        return item.text in _ASKED and is_verb(following)
     return item.text in _OPENERS and (named or following.has("up") or following.has("down"))
+
+
+_ASKED = {"could you", "can you", "would you", "please", "pls", "can we", "could we", "will you"}
 
 
 def _tells_of_speaker(item: Lexeme) -> bool:
@@ -158,7 +183,7 @@ def _joiner_kind(
     if item.has("except") and _is_reservation(lexemes, index, current):
         return "but"
     if item.has("with") and current:
-        return "with"
+        return None if _is_bare_pronoun(current) else "with"
     if item.has("also") and not current:
         return None
     if item.has("or") and any(found.has("remove") or found.has("not") for found in current):
@@ -166,6 +191,12 @@ def _joiner_kind(
     if item.text == "plus" and current:
         return "and"
     return None
+
+
+def _is_bare_pronoun(current: list[Lexeme]) -> bool:
+    """Whether only "both" stands before "with": "both with 20% reverb"."""
+    said = [item for item in current if not is_filler(item)]
+    return bool(said) and all(item.has("pronoun") for item in said)
 
 
 def _is_reservation(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -205,179 +236,3 @@ def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> b
         if any(item.has(kind) for kind in ("not", *ACTION_KINDS, "set", "add")):
             return item.has("not")
     return True
-
-
-def _without_adjunct(piece: Clause) -> Clause:
-    """Drops what tells why or for whom: "so my student can hear it", "for tonight's party"."""
-    kept: list[Lexeme] = []
-    items = piece.lexemes
-    compared = hidden = False
-    opening = _opening_purpose(items)
-    for index, item in enumerate(items):
-        if index < opening:
-            continue
-        if item.has("than") and not compared and _measures(items, index):
-            kept.append(item)  # "louder than the drums" says no amount: it has to be asked
-        # "louder than the drums by 2 dB": what it is compared with is not changed.
-        compared = (compared or item.has("than")) and not (item.number or item.has("by"))
-        hidden = hidden or _hides(kept, item)
-        if compared or hidden:
-            continue
-        done = Clause(tuple(kept))
-        says = done.has_action or done.any_of(("give", "only"))
-        following = items[index + 1 : index + 2]
-        negated = bool(kept) and kept[-1].has("not")
-        if item.text == "so" and following and _is_degree_of(following[0]) and not negated:
-            continue  # "sounds so tinny"
-        tells = bool(kept) and kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
-        if item.text == "so" and tells and following and following[0].has("filler", "polite"):
-            kept.clear()  # "I only hear on the right, so could you pan …"
-            continue
-        if item.text == "so" and not says and following and _commands(following[0]):
-            kept.clear()  # "I have a cold so pitch the song down"
-            continue
-        if item.text in _SO and kept and not _commands_by(done) and _asks(items[index + 1 :]):
-            kept.clear()  # "the neighbours complained so less bass please"
-            continue
-        if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
-            kept.clear()  # "my wife says the bass is too boomy"
-            continue
-        if item.has("reason") and kept and (says or done.has_named_target):
-            break
-        if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
-            break
-        if item.has("for") and _is_purpose(done, items[index + 1 :], says):
-            break
-        if item.has("question") and kept and says:
-            break
-        if item.has("leave") and item.text.startswith("without") and says:
-            break
-        if item.text in {
-            "to make",
-            "to have",
-            "to get",
-            "to give",
-            "to hear",
-            "to do",
-            "to be",
-        } and (done.any_of(ACTION_KINDS)):
-            break
-        if item.has("to") and says and index + 1 < len(items) and items[index + 1].is_unknown:
-            break
-        kept.append(item)
-    return replace(piece, lexemes=tuple(kept))
-
-
-def _measures(items: tuple[Lexeme, ...], place: int) -> bool:
-    """Whether "than" measures one part by another, without a number."""
-    if any(item.number for item in items):
-        return False
-    return any(item.has(kind) for item in items[place + 1 :] for kind in NAMED_KINDS)
-
-
-def _is_degree_of(item: Lexeme) -> bool:
-    return item.has("tone") or item.text in {"loud", "quiet", "low", "high", "weak"}
-
-
-def _asks(rest: tuple[Lexeme, ...]) -> bool:
-    """Whether what follows "so" is an instruction in itself: "so less bass please"."""
-    clause = Clause(rest)
-    if clause.unknown or any(item.has("pronoun") for item in rest):
-        return False
-    if clause.any_of(("need", "give")) and (clause.numbers("db") or clause.has("remove")):
-        return clause.has_named_target or clause.has("file")
-    placed = clause.has("side") and (clause.has("hard") or clause.has("pan"))
-    return clause.has_named_target and (placed or clause.any_of(("more", "less", "remove", "only")))
-
-
-_SO = {"so", "so the", "so i", "so we", "so my", "so our", "so it"}
-
-
-def _commands_by(done: Clause) -> bool:
-    """Whether a command stands before "so", for which what follows gives the reason."""
-    if done.numbers():
-        return True
-    first = next((item for item in done.lexemes if not is_filler(item)), None)
-    if first is None or not done.has_action:
-        return False
-    tells = done.has("complaint") or any(item.text in {"is", "are"} for item in done.lexemes)
-    return is_verb(first) or (done.is_target_first and not tells)
-
-
-def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
-    """Whether what follows only hides what is to be heard: "can't hear her over the drums"."""
-    covers = item.has("bound", "above", "below") or item.text in {
-        "over the",
-        "behind",
-        "by",
-        "because of",
-        "in",
-        "through",
-    }
-    named = any(found.has(kind) for found in kept for kind in NAMED_KINDS)
-    return covers and named and any(found.has("up", "buried") for found in kept)
-
-
-def _commands(item: Lexeme) -> bool:
-    return is_verb(item) or any(item.has(kind) for kind in ("pitch", "pan", "compression"))
-
-
-def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
-    """Returns where the request begins after "For tonight's gig I need …", 0 where it is first."""
-    start = next((i for i, item in enumerate(items) if not item.has("filler")), 0)
-    if not items or not items[start].has("for"):
-        return 0
-    for index in range(start + 1, len(items)):
-        item = items[index]
-        if any(item.has(kind) for kind in TARGET_KINDS):
-            return 0
-        if item.has("filler", "polite") or is_verb(item):
-            return index
-    return 0
-
-
-def _is_purpose(done: Clause, following: tuple[Lexeme, ...], says: bool) -> bool:
-    rest = Clause(following)
-    whose = following[0].text if following else ""
-    if (
-        says
-        and whose in {"my", "our", "his", "her", "their", "a", "an"}
-        and not (rest.any_of(TARGET_KINDS))
-    ):
-        return True
-    if not rest.any_of((*TARGET_KINDS, "file")) and not rest.any_of(("unsupported",)):
-        return says or done.has_named_target or not rest.has_action
-    if all(is_filler(item) or item.has("pronoun") for item in done.lexemes) and any(
-        item.text in {"it is", "is", "are", "was"} for item in done.lexemes
-    ):
-        return True
-    if (done.has_named_target or done.has("file")) and says:
-        return not (rest.has("unsupported") or rest.any_of(("up", "down", "mute", "reverb")))
-    return False
-
-
-def _without_reasons(pieces: list[Clause]) -> list[Clause]:
-    """Drops clauses that only give a reason, and what follows them without a command."""
-    kept: list[Clause] = []
-    in_reason = False
-    for place, found in enumerate(pieces):
-        piece = found if place else _without_opening_so(found)
-        first = next((item for item in piece.lexemes if not is_filler(item)), None)
-        if first is not None and first.has("reason"):
-            command = piece.without(lambda item: item.text == "so")
-            if first.text != "so" or not (command.has_verb or _asks(command.lexemes)):
-                in_reason = True
-                continue
-            piece = command  # "…, so please mute the vocals"
-        if in_reason and piece.joiner in {"and", "with"} and not piece.has_verb:
-            continue
-        in_reason = False
-        kept.append(piece)
-    return kept
-
-
-def _without_opening_so(piece: Clause) -> Clause:
-    """Drops the "so" that opens a prompt: it gives no reason."""
-    if piece.lexemes and piece.lexemes[0].text == "so":
-        return replace(piece, lexemes=piece.lexemes[1:])
-    return piece

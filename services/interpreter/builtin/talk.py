@@ -150,6 +150,12 @@ _TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "ha
 
 def is_praise(clause: Clause) -> bool:
     """Whether a clause only praises: "the drums are great", "I love the vocals"."""
+    if any(
+        item.text in {"better", "much better", "nicer", "much nicer"} for item in clause.lexemes
+    ):
+        return not (
+            clause.has_verb or clause.has("need")
+        )  # "the vocals sit so much better with the boost"
     return clause.has("greeting", "praise") and not (
         clause.has_action
         or clause.numbers()
@@ -165,6 +171,8 @@ def is_story(clause: Clause) -> bool:
         return False
     if words[0] in _SUBJECTS and _TELLING & {part for word in words for part in word.split()}:
         return True
+    if words[0] in {"my", "our"} and clause.has("not") and not clause.any_of(("mute", "enough")):
+        return True  # "our choir can't reach that"
     meaningful = [item for item in clause.lexemes if not item.mark and not is_filler(item)]
     return len(unknown) >= 2 or len(unknown) * 2 > len(meaningful)
 
@@ -187,7 +195,7 @@ def without_refusal(lexemes: list[Lexeme]) -> list[Lexeme]:
         return lexemes
     refused = any(item.has("decline") for item in lexemes[:place])
     followed_by_pause = bool(lexemes[place - 1].mark) or lexemes[place].text in {
-        "i mean", "i meant", "i said", "meant", "actually", "not",
+        "i mean", "i meant", "i said", "meant", "actually", "not", "sorry",
     }  # fmt: skip
     if not (refused and followed_by_pause):
         return lexemes

@@ -83,6 +83,8 @@ DEFAULT_FILTERS: Mapping[FilterType, Filter] = {
 def tone_bands(clause: Clause) -> tuple[EqBand, ...]:
     """Returns the EQ moves of a tone word, scaled by "a bit" and reversed by "less"."""
     sign = 1 if is_insufficient(clause) else -1 if _is_unwanted(clause) else 1
+    if sign > 0 and clause.has("tone", *_BAD_TONES) and _is_only_named(clause):
+        raise UnclearError("More of that, or less?")
     scale = sign * factor(clause)
     bands: list[EqBand] = []
     for value in clause.values("tone"):
@@ -98,6 +100,14 @@ def _is_unwanted(clause: Clause) -> bool:
         return True
     unwanted = is_reduction(clause) or clause.any_of(("remove", "off", "mute")) or is_excess(clause)
     return unwanted or (clause.has("vague") and any(v in clause.text for v in ("fix", "clean")))
+
+
+def _is_only_named(clause: Clause) -> bool:
+    """Whether nothing says that a bad tone is wanted: "the sss region on her voice"."""
+    asks = clause.any_of(("set", "give", "add", "more", "up", "even", "need", "small", "big"))
+    words = [item.text for item in clause.lexemes if item.has("tone")]
+    compared = any(word.endswith(("er", "en")) for word in words)
+    return not (asks or compared or clause.has("like") or is_insufficient(clause))
 
 
 _DULL_WORDS = {"dull", "thin", "mushy", "lifeless", "woolly", "shrill", "dark"}

@@ -33,6 +33,7 @@ class Turn:
         stems: Stems to hand out as they are.
         without: Stems that the original is handed out without.
         outputs: Stems to hand out with their settings.
+        listened: Those of `stems` that somebody only wants to hear.
         renders_mix: Whether the whole mix is asked for without a change.
         history: An undo, redo or reset.
         held: Instructions for instruments that no stem stands for.
@@ -57,6 +58,7 @@ class Turn:
     stems: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
+    listened: list[str] = field(default_factory=list)
     renders_mix: bool = False
     history: History | None = None
     held: list[Held] = field(default_factory=list)

@@ -13,8 +13,8 @@ from services.interpreter.language.vocabulary import vocabulary
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
-    said = _phrasal_verbs(_without_listening_places(lexemes))
-    return _taken_out(_particles(_negated_tones(_objects(said))))
+    said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
+    return _taken_out(_particles(_negated_tones(_it_is(_objects(said)))))
 
 
 # --- Where it is listened to ---------------------------------------------------------------------
@@ -89,6 +89,19 @@ def _objects(lexemes: list[Lexeme]) -> list[Lexeme]:
     return result
 
 
+def _it_is(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "its so quiet" as "it is so quiet"."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1] if index + 1 < len(lexemes) else None
+        told = following is not None and (following.text in _DEGREES or following.has("too"))
+        result.append(Lexeme("it is", _FILLER) if item.text == "its" and told else item)
+    return result
+
+
+_DEGREES = {"so", "very", "really", "way", "way too", "too", "just", "still", "quite", "super"}
+
+
 def _follows_object(item: Lexeme) -> bool:
     if item.mark or item.number:
         return True
@@ -102,6 +115,19 @@ _AFTER_OBJECTS = (
 )  # fmt: skip
 
 # --- Words that mean something else in company ---------------------------------------------------
+
+_KEEP = {"keep", "keeps", "kept", "keeping"}
+
+
+def _without_keeping_on(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "people keep asking" as asking: nothing is to be left alone."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1].text if index + 1 < len(lexemes) else ""
+        goes_on = item.text in _KEEP and following.endswith("ing") and len(following) > 4
+        result.append(Lexeme(item.text, _FILLER) if goes_on else item)
+    return result
+
 
 _PREFIXES = {"de", "un", "anti"}
 _LESS = (("remove", "remove"),)

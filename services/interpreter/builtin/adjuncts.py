@@ -1,0 +1,213 @@
+"""What a piece of a prompt only tells besides: why, for whom, compared with what."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    EFFECT_KINDS,
+    NAMED_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+    is_verb,
+)
+from services.interpreter.language.lexemes import Lexeme
+
+
+def without_adjunct(piece: Clause) -> Clause:
+    """Drops what tells why or for whom: "so my student can hear it", "for tonight's party"."""
+    kept: list[Lexeme] = []
+    items = piece.lexemes
+    compared = hidden = False
+    opening = _opening_purpose(items)
+    for index, item in enumerate(items):
+        if index < opening:
+            continue
+        told = any(i.is_unknown for i in items[index + 1 :]) and not any(map(is_verb, kept))
+        if item.has("than") and not compared and (_measures(items, index) or told):
+            kept.append(item)  # "louder than the drums" says no amount: it has to be asked
+        # "louder than the drums by 2 dB": what it is compared with is not changed.
+        compared = (compared or item.has("than")) and not (item.number or item.has("by"))
+        hidden = hidden or _hides(kept, item)
+        if compared or hidden:
+            continue
+        done = Clause(tuple(kept))
+        says = done.has_action or done.any_of(("give", "only"))
+        following = items[index + 1 : index + 2]
+        negated = bool(kept) and kept[-1].has("not")
+        if item.text == "so" and following and _is_degree_of(following[0]) and not negated:
+            continue  # "sounds so tinny"
+        tells = bool(kept) and kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
+        if item.text == "so" and tells and following and following[0].has("filler", "polite"):
+            kept[:] = [_HENCE]  # "I only hear on the right, so could you pan …"
+            continue
+        commanded = _commands_by(done)
+        if item.text == "so" and not commanded and following and _commands(following[0]):
+            kept[:] = _subject_of(kept, items[index + 1 :])  # "too far back so push her up"
+            continue
+        if item.text in _SO and kept and not commanded and _asks(items[index + 1 :]):
+            kept[:] = [_HENCE]  # "the neighbours complained so less bass please"
+            continue
+        if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
+            kept.clear()  # "my wife says the bass is too boomy"
+            continue
+        if item.has("reason") and kept and (says or done.has_named_target):
+            break
+        if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
+            break
+        if item.has("for") and _is_purpose(done, items[index + 1 :], says):
+            break
+        if item.has("question") and kept and says:
+            break
+        if item.has("leave") and item.text.startswith("without") and says:
+            break
+        if item.text in {
+            "to make",
+            "to have",
+            "to get",
+            "to give",
+            "to hear",
+            "to do",
+            "to be",
+        } and (done.any_of(ACTION_KINDS)):
+            break
+        if item.has("to") and says and index + 1 < len(items) and items[index + 1].is_unknown:
+            break
+        kept.append(item)
+    return replace(piece, lexemes=tuple(kept))
+
+
+def _measures(items: tuple[Lexeme, ...], place: int) -> bool:
+    """Whether "than" measures one part by another, without a number."""
+    if any(item.number for item in items):
+        return False
+    return _names_any(items[place + 1 :])
+
+
+def _names_any(items: tuple[Lexeme, ...]) -> bool:
+    return any(item.has(kind) for item in items for kind in NAMED_KINDS)
+
+
+def _is_degree_of(item: Lexeme) -> bool:
+    return item.has("tone") or item.text in {"loud", "quiet", "low", "high", "weak"}
+
+
+def _asks(rest: tuple[Lexeme, ...]) -> bool:
+    """Whether what follows "so" is an instruction in itself: "so less bass please"."""
+    clause = Clause(rest)
+    if clause.unknown:
+        return False
+    if clause.any_of(("need", "give")) and (clause.numbers() or clause.has("remove")):
+        return clause.has_named_target or clause.has("file")
+    if any(item.has("pronoun") for item in rest):
+        return False
+    placed = clause.has("side") or (bool(clause.numbers()) and clause.any_of(("up", "down")))
+    placed = placed and clause.is_target_first
+    return clause.has_named_target and (placed or clause.any_of(("more", "less", "remove", "only")))
+
+
+_HENCE = Lexeme("so", (("hence", "hence"), ("filler", "word")))
+"""Opens a command for which the reason was said before."""
+
+
+def _subject_of(kept: list[Lexeme], rest: tuple[Lexeme, ...]) -> list[Lexeme]:
+    """Keeps what a reason is about, for "it" in the command that follows."""
+    names = [item for item in kept if any(item.has(kind) for kind in NAMED_KINDS)]
+    refers = any(item.has("pronoun") or item.text == "her" for item in rest)
+    return [*names[:1], _HENCE] if refers and not _names_any(rest) else [_HENCE]
+
+
+_SO = {"so", "so the", "so i", "so we", "so my", "so our", "so it"}
+
+
+def _commands_by(done: Clause) -> bool:
+    """Whether a command stands before "so", for which what follows gives the reason."""
+    if done.numbers():
+        return True
+    first = next((item for item in done.lexemes if not is_filler(item)), None)
+    if first is None or not done.has_action:
+        return False
+    tells = done.has("complaint") or any(item.text in {"is", "are"} for item in done.lexemes)
+    return is_verb(first) or (done.is_target_first and not tells)
+
+
+def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
+    """Whether what follows only hides what is to be heard: "can't hear her over the drums"."""
+    covers = item.has("bound", "above", "below") or item.text in {
+        "over the",
+        "behind",
+        "by",
+        "because of",
+        "in",
+        "through",
+    }
+    named = any(found.has(kind) for found in kept for kind in NAMED_KINDS)
+    return covers and named and any(found.has("up", "buried") for found in kept)
+
+
+def _commands(item: Lexeme) -> bool:
+    return is_verb(item) or any(item.has(kind) for kind in ("pitch", "pan", "compression"))
+
+
+def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
+    """Returns where the request begins after "For tonight's gig I need …", 0 where it is first."""
+    start = next((i for i, item in enumerate(items) if not item.has("filler")), 0)
+    if not items or not items[start].has("for"):
+        return 0
+    for index in range(start + 1, len(items)):
+        item = items[index]
+        if any(item.has(kind) for kind in TARGET_KINDS):
+            return 0
+        if item.has("filler", "polite") or is_verb(item):
+            return index
+    return 0
+
+
+def _is_purpose(done: Clause, following: tuple[Lexeme, ...], says: bool) -> bool:
+    rest = Clause(following)
+    whose = following[0].text if following else ""
+    if (
+        says
+        and whose in {"my", "our", "his", "her", "their", "a", "an"}
+        and not (rest.any_of(TARGET_KINDS))
+    ):
+        return True
+    if not rest.any_of((*TARGET_KINDS, "file")) and not rest.any_of(("unsupported",)):
+        return says or done.has_named_target or not rest.has_action
+    if all(is_filler(item) or item.has("pronoun") for item in done.lexemes) and any(
+        item.text in {"it is", "is", "are", "was"} for item in done.lexemes
+    ):
+        return True
+    if (done.has_named_target or done.has("file")) and says:
+        return not (rest.has("unsupported") or rest.any_of(("up", "down", "mute", "reverb")))
+    return False
+
+
+def without_reasons(pieces: list[Clause]) -> list[Clause]:
+    """Drops clauses that only give a reason, and what follows them without a command."""
+    kept: list[Clause] = []
+    in_reason = False
+    for place, found in enumerate(pieces):
+        piece = found if place else _without_opening_so(found)
+        first = next((item for item in piece.lexemes if not is_filler(item)), None)
+        if first is not None and first.has("reason"):
+            command = piece.without(lambda item: item.text in _SO)
+            asks = (first.text == "so" and command.has_verb) or _asks(command.lexemes)
+            if first.text not in _SO or not asks:
+                in_reason = True
+                continue
+            piece = replace(command, lexemes=(_HENCE, *command.lexemes))  # "…, so please mute it"
+        if in_reason and piece.joiner in {"and", "with"} and not piece.has_verb:
+            continue
+        in_reason = False
+        kept.append(piece)
+    return kept
+
+
+def _without_opening_so(piece: Clause) -> Clause:
+    """Drops the "so" that opens a prompt: it gives no reason."""
+    if piece.lexemes and piece.lexemes[0].text == "so":
+        return replace(piece, lexemes=piece.lexemes[1:])
+    return piece

@@ -1,0 +1,132 @@
+"""What is only told: how something is, was or is liked. A statement asks for nothing.
+
+A complaint is a statement that does ask for something: its remedy.
+"""
+
+from __future__ import annotations
+
+from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
+from services.interpreter.builtin.clauses import (
+    NAMED_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+    is_verb,
+)
+from services.interpreter.builtin.timbre import is_stated_fault
+from services.interpreter.language.lexemes import Lexeme
+
+_COPULAS = {"is", "are", "was", "were", "it is", "they are", "that is", "this is", "being"}
+ASKING = (
+    "need", "set", "add", "give", "only", "remove", "mute", "unmute", "separate", "file", "undo",
+    "redo", "reset", "not", "unsupported", "off", "neutral", "leave",
+)  # fmt: skip
+"""Kinds of words that ask for something to be done."""
+
+
+def is_statement(clause: Clause) -> bool:
+    """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
+    if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
+        return True
+    if _compares_with_nothing(clause) or _wants_to_know(clause):
+        return True
+    if copula_of(clause) < 0 or clause.any_of(set(ASKING) - {"neutral"}) or is_complaint(clause):
+        return False
+    return not clause.any_of(("more", "less", "vague"))
+
+
+def is_complaint(clause: Clause) -> bool:
+    """Whether a clause says that something is wrong: "too loud", "can't hear", "sounds muddy"."""
+    complains = (
+        degree_too(clause)
+        or is_excess(clause)
+        or is_insufficient(clause)
+        or clause.has("up", "buried")
+        or any(item.text.startswith("too ") for item in clause.lexemes)
+    )
+    verbs = clause.without(lambda item: item.has("not")) if is_insufficient(clause) else clause
+    return (complains or is_stated_fault(clause)) and not verbs.has_verb
+
+
+def copula_of(clause: Clause) -> int:
+    """Returns the place of "is" after a name, −1 where there is none."""
+    named = False
+    for index, item in enumerate(clause.lexemes):
+        if item.text in _COPULAS or (item.has("complaint") and named):
+            return index if named or item.text in {"it is", "they are", "that is"} else -1
+        named = named or any(item.has(kind) for kind in (*NAMED_KINDS, "pronoun", "side"))
+        if not (named or item.mark or item.has("filler")):
+            return -1
+    return -1
+
+
+def tells_taste(clause: Clause) -> bool:
+    """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
+    words = [item.text for item in clause.lexemes if not item.mark]
+    likes = words[:1] in (["i like it"], ["i like"], ["i love"]) or (
+        words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"])
+    )
+    comparative = any(word.endswith(("er", "ier")) for word in words)
+    return likes and not (
+        comparative or clause.numbers() or clause.any_of((*ASKING, "more", "less", "toomuch"))
+    )
+
+
+def _tells_what_happened(clause: Clause) -> bool:
+    """Whether a clause tells a fact: "the bass really got louder", "he used to compress them"."""
+    place = clause.index("told")
+    if place < 0 or is_complaint(clause) or clause.any_of(("need", "unsupported")):
+        return False
+    subject = [item for item in clause.lexemes[:place] if not _opens(item)]
+    if any(_asks(item) for item in clause.lexemes[:place]):
+        return False
+    meant = clause.lexemes[place].text.endswith(("going to", "about to"))
+    if not meant and any(item.has("filler", "polite") for item in clause.lexemes):
+        return False
+    return any(
+        any(i.has(k) for k in (*TARGET_KINDS, "file")) or i.is_unknown for i in subject
+    ) or any(item.text in _PERSONS for item in clause.lexemes[:place])
+
+
+_PERSONS = {"i", "we", "he", "she", "they", "you", "somebody", "everyone"}
+
+
+def _opens(item: Lexeme) -> bool:
+    return bool(item.mark) or item.has("greeting") or item.has("ok") or is_filler(item)
+
+
+_PREPOSITIONS = {"without", "no", "minus", "out"}
+
+
+def _asks(item: Lexeme) -> bool:
+    return item.has("filler", "polite") or (is_verb(item) and item.text not in _PREPOSITIONS)
+
+
+def _tells_of_own(clause: Clause) -> bool:
+    """Whether somebody tells what he has: "we have our own guitarist"."""
+    words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
+    return (
+        len(words) > 2
+        and words[0].text in _PERSONS
+        and words[1].text in {"have", "need not", "play", "want our"}
+        and words[2].text in {"our", "my", "a", "an", "his", "her"}
+        and not clause.any_of(("more", "less", "toomuch", "up", "down"))
+    )
+
+
+def _compares_with_nothing(clause: Clause) -> bool:
+    """Whether "than" compares with no part of the song: "harder than anything I have mixed"."""
+    place = clause.index("than")
+    if place < 0 or clause.numbers() or clause.has_verb:
+        return False
+    rest = clause.lexemes[place + 1 :]
+    return not any(any(item.has(kind) for kind in TARGET_KINDS) for item in rest)
+
+
+def _wants_to_know(clause: Clause) -> bool:
+    """Whether somebody only wants to find out: "I wanna hear if she's flat"."""
+    for index, item in enumerate(clause.lexemes[:-1]):
+        if item.text.endswith(("hear", "know", "check", "see", "find out", "listen")):
+            following = clause.lexemes[index + 1]
+            return following.has("conditional") or following.has("question")
+    return False
