@@ -12,14 +12,19 @@ import grpc
 from mixdown.conversation.v1 import conversation_pb2
 from services.gateway.errors import LeaseLostError
 from services.runtime.interceptors import ServiceUnavailableError
-from services.runtime.metrics import counter, gauge, histogram
+from services.runtime.metrics import OUTCOMES, begin_at_zero, counter, gauge, histogram
 
 _TURNS = counter(
     "mixdown_gateway_turns_total",
-    "Turns that ended here: completed, refused for what was asked, failed, or cancelled; with the "
-    "reason of the error.",
-    ("outcome", "reason"),
+    "Turns that ended here: completed, refused for what was asked, failed, or cancelled.",
+    ("outcome",),
 )
+_TURN_ERRORS = counter(
+    "mixdown_gateway_turn_errors_total",
+    "Turns that were refused or failed, by the reason of the error.",
+    ("reason",),
+)
+begin_at_zero(_TURNS, OUTCOMES)
 _TURN_SECONDS = histogram(
     "mixdown_gateway_turn_seconds",
     "How long the work on turns took that were completed, by the kind of intent.",
@@ -69,6 +74,7 @@ UPLOADS = counter(
     "Uploads that ended: completed, refused, cut off by the caller (cancelled), or failed.",
     ("outcome",),
 )
+begin_at_zero(UPLOADS, OUTCOMES)
 UPLOAD_BYTES = counter("mixdown_gateway_upload_bytes_total", "Bytes of uploads that were received.")
 PROBE_SECONDS = histogram(
     "mixdown_gateway_probe_seconds", "How long the checks of uploaded files took, without waiting."
@@ -105,7 +111,7 @@ def working() -> Iterator[None]:
 
 def count_completed(interpreted: conversation_pb2.Interpreted, seconds: float) -> None:
     """Counts a turn that was completed, and how long the work on it took."""
-    _TURNS.labels("completed", "").inc()
+    _TURNS.labels("completed").inc()
     intent = interpreted.intent.WhichOneof("kind") or ""
     _TURN_SECONDS.labels(intent).observe(seconds)
 
@@ -113,12 +119,13 @@ def count_completed(interpreted: conversation_pb2.Interpreted, seconds: float) -
 def count_failed(error: conversation_pb2.Error) -> None:
     """Counts a turn that failed; apart from others what only the caller can do better."""
     outcome = "refused" if error.code in _ASKED_WRONGLY else "failed"
-    _TURNS.labels(outcome, error.reason).inc()
+    _TURNS.labels(outcome).inc()
+    _TURN_ERRORS.labels(error.reason).inc()
 
 
 def count_cancelled() -> None:
     """Counts a turn that its user cancelled."""
-    _TURNS.labels("cancelled", "").inc()
+    _TURNS.labels("cancelled").inc()
 
 
 class StreamWatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.interpreter.intent import Clarification, Interpretation, kind_of
-from services.runtime.metrics import counter, gauge, histogram
+from services.runtime.metrics import begin_at_zero, counter, gauge, histogram
 
 _PROMPTS = counter(
     "mixdown_interpreter_prompts_total",
@@ -28,12 +28,17 @@ _FALLBACKS = counter(
     "Prompts that the built-in engine answered in place of the language model, by cause.",
     ("reason",),
 )
+_FALLBACK_REASONS = (
+    *("timeout", "rate_limited", "refused", "invalid_answer", "unavailable", "circuit_open"),
+)
+begin_at_zero(_FALLBACKS, _FALLBACK_REASONS)
 
 MODEL_CALLS = counter(
     "mixdown_interpreter_model_calls_total",
     "Prompts put to the language model, by how it went: ok, or why there was no answer.",
     ("outcome",),
 )
+begin_at_zero(MODEL_CALLS, ("ok", *_FALLBACK_REASONS))
 MODEL_SECONDS = histogram(
     "mixdown_interpreter_model_seconds",
     "How long the language model took for one prompt, all questions and attempts included.",

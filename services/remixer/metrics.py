@@ -7,13 +7,21 @@ from types import TracebackType
 from typing import Self
 
 from services.remixer.events import Event, OutputAudio, OutputFinished, OutputStarted, Progress
-from services.runtime.metrics import counter, gauge, histogram, outcome_of
+from services.runtime.metrics import (
+    OUTCOMES,
+    begin_at_zero,
+    counter,
+    gauge,
+    histogram,
+    outcome_of,
+)
 
 _RENDERS = counter(
     "mixdown_remixer_renders_total",
     "Renders that ended: completed, refused, cancelled by the caller, or failed.",
     ("outcome",),
 )
+begin_at_zero(_RENDERS, OUTCOMES)
 _IN_PROGRESS = gauge("mixdown_remixer_renders_in_progress", "Renders under way.")
 _SECONDS = histogram("mixdown_remixer_render_seconds", "How long completed renders took.")
 _FIRST_AUDIO_SECONDS = histogram(

@@ -22,7 +22,7 @@ from services.runtime import context as request_context
 from services.runtime import tracing
 from services.runtime.errors import InternalError, MixdownError, status_of
 from services.runtime.malformed import check, forgiving
-from services.runtime.rpc_metrics import MethodMetrics, metrics_of
+from services.runtime.rpc_metrics import DEFECTS, MethodMetrics, metrics_of
 from services.runtime.rpc_tracing import begin_server_span, end_server_span
 
 _log = structlog.get_logger("mixdown.rpc")
@@ -221,6 +221,7 @@ class _Call:
             await self._pass_on(error)
         if not isinstance(error, Exception):  # KeyboardInterrupt, SystemExit
             raise error
+        DEFECTS.inc()
         _log.error("defect", method=self._method, exc_info=error)
         self._end("INTERNAL", reason="INTERNAL")
         defect = InternalError(f"Something went wrong on our side (request {self._request_id}).")

@@ -12,6 +12,7 @@ few values that the code knows: never a user, a session, a track, or words that 
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -40,6 +41,9 @@ SECONDS_BUCKETS = (
     *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
 """From a look into a table to an hour of music."""
+
+OUTCOMES = ("completed", "cancelled", "refused", "failed")
+"""What `outcome_of` returns."""
 
 _PREFIX = "mixdown_"
 
@@ -77,6 +81,15 @@ def histogram(
     """Declares a distribution; seconds by default, in buckets from 5 ms to 10 min."""
     _check(name)
     return Histogram(name, description, labels, registry=REGISTRY, buckets=buckets)
+
+
+def begin_at_zero(metric: Counter, *labels: Sequence[str]) -> None:
+    """Exports a count for each combination of label values before anything is counted.
+
+    Prometheus sees a growth only after it has seen where it began: the first failure would be lost.
+    """
+    for values in itertools.product(*labels):
+        metric.labels(*values)
 
 
 def _check(name: str) -> None:

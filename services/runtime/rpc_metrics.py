@@ -12,6 +12,7 @@ _STARTED = counter("mixdown_rpc_started_total", "Calls that began.", _METHOD)
 _HANDLED = counter(
     "mixdown_rpc_handled_total", "Calls that ended, by status code.", (*_METHOD, "grpc_code")
 )
+DEFECTS = counter("mixdown_rpc_defects_total", "Calls that ended with an error of our code.")
 _SECONDS = histogram(
     "mixdown_rpc_seconds", "How long calls took; streams until their end.", _METHOD
 )

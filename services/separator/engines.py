@@ -101,7 +101,7 @@ class Engines:
         network, source = self._weights.load(name)
         model = describe_model(name, network)
         backend = self._choice.choose(model)
-        metrics.LOAD_SECONDS.labels(name).observe(time.monotonic() - began)
+        metrics.tell_model(name, time.monotonic() - began)
         _log.info(
             "model loaded",
             model=name,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from services.runtime.metrics import counter, gauge, histogram
+from services.runtime.metrics import begin_at_zero, counter, gauge, histogram
 
 if TYPE_CHECKING:
     from services.separator.admission import Admission
@@ -86,13 +86,18 @@ def observe(admission: Admission, scheduler: Scheduler) -> None:
     WAITING_TRACKS.set_function(lambda: admission.waiting)
     RUNNING_TRACKS.set_function(lambda: admission.running)
     WAITING_SEGMENTS.set_function(lambda: scheduler.waiting_segments)
-    for source in ("store", "computed", "shared"):
-        REQUESTS.labels(source)
+    begin_at_zero(REQUESTS, ["store", "computed", "shared"])
     if torch.cuda.is_available():
         DEVICE_MEMORY.labels("allocated").set_function(torch.cuda.memory_allocated)
         DEVICE_MEMORY.labels("reserved").set_function(torch.cuda.memory_reserved)
         DEVICE_MEMORY.labels("free").set_function(lambda: torch.cuda.mem_get_info()[0])
         DEVICE_MEMORY.labels("total").set_function(lambda: torch.cuda.mem_get_info()[1])
+
+
+def tell_model(model: str, load_seconds: float) -> None:
+    """Says that a model was loaded, and in how long."""
+    LOAD_SECONDS.labels(model).observe(load_seconds)
+    begin_at_zero(SEPARATIONS, [model], ["completed", "failed", "cancelled"])
 
 
 def count_batch(backend: str, segments: int, most: int, seconds: float) -> None:

@@ -14,8 +14,8 @@ from opentelemetry.trace import Span, SpanKind
 
 from services.runtime import tracing
 from services.runtime.blobs.port import Blob, BlobStore, BlobWriter, ListedBlob
-from services.runtime.errors import MixdownError
-from services.runtime.metrics import counter, histogram
+from services.runtime.errors import BlobDamagedError, BlobStoreUnavailableError, MixdownError
+from services.runtime.metrics import begin_at_zero, counter, histogram
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -37,6 +37,12 @@ _ERRORS = counter(
     "mixdown_blob_errors_total",
     "Operations of the blob store that failed, by the reason of the error.",
     ("adapter", "operation", "reason"),
+)
+
+_OPERATIONS = (
+    *("open", "find", "delete", "read", "write", "commit"),
+    *("read_record", "write_record", "delete_record"),
+    *("append_part", "parts_size", "delete_parts"),
 )
 
 _BUFFER_BYTES = 1 << 16
@@ -227,6 +233,8 @@ class _Watch:
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter
+        begin_at_zero(_ERRORS, [adapter], _OPERATIONS, [BlobStoreUnavailableError.reason])
+        begin_at_zero(_ERRORS, [adapter], ["read"], [BlobDamagedError.reason])
         self._read = _BYTES.labels(adapter, "read")
         self._written = _BYTES.labels(adapter, "written")
 

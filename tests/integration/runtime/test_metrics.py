@@ -77,6 +77,14 @@ async def test_a_call_that_fails_is_counted_by_its_code(answer, code):
     assert (handled(), fine()) == (1, 0)
 
 
+async def test_a_defect_is_counted_apart_from_errors_that_are_told():
+    defects = growth("mixdown_rpc_defects_total")
+    for answer in (busy, broken):
+        with pytest.raises(aio.AioRpcError):
+            await interpret(answer)
+    assert defects() == 1
+
+
 async def test_a_deadline_that_passes_is_told_from_a_caller_that_leaves():
     late = growth("mixdown_rpc_handled_total", **INTERPRET, grpc_code="DEADLINE_EXCEEDED")
     left = growth("mixdown_rpc_handled_total", **INTERPRET, grpc_code="CANCELLED")
@@ -140,8 +148,8 @@ async def test_health_checks_and_unknown_methods_are_not_counted():
         if metric.name.startswith("mixdown_rpc")
         for sample in metric.samples
     ]
-    assert not [found for found in labels if "Health" in found["grpc_service"]]
-    assert not [found for found in labels if found["grpc_method"] == "Nothing"]
+    assert not [found for found in labels if "Health" in found.get("grpc_service", "")]
+    assert not [found for found in labels if found.get("grpc_method") == "Nothing"]
 
 
 def scrape(port: int) -> str:

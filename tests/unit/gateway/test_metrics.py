@@ -72,7 +72,7 @@ def test_a_stream_is_open_until_its_reader_goes_however_often_that_is_said():
 
 
 def test_a_turn_that_is_completed_is_counted_with_its_intent_and_its_seconds():
-    completed = growth("mixdown_gateway_turns_total", outcome="completed", reason="")
+    completed = growth("mixdown_gateway_turns_total", outcome="completed")
     seconds = growth("mixdown_gateway_turn_seconds_sum", intent="remix")
     remix = intent_pb2.Intent(remix=intent_pb2.Remix())
     metrics.count_completed(conversation_pb2.Interpreted(intent=remix), 2.5)
@@ -88,9 +88,10 @@ def test_a_turn_that_is_completed_is_counted_with_its_intent_and_its_seconds():
     ],
 )
 def test_what_only_the_caller_can_do_better_is_told_from_our_failures(code, outcome):
-    counted = growth("mixdown_gateway_turns_total", outcome=outcome, reason="SOME_REASON")
+    counted = growth("mixdown_gateway_turns_total", outcome=outcome)
+    reasons = growth("mixdown_gateway_turn_errors_total", reason="SOME_REASON")
     metrics.count_failed(conversation_pb2.Error(code=code.value[0], reason="SOME_REASON"))
-    assert counted() == 1
+    assert (counted(), reasons()) == (1, 1)
 
 
 @pytest.mark.parametrize(
