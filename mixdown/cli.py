@@ -20,9 +20,10 @@ from mixdown.audio.v1 import audio_pb2
 from mixdown.client import Client, connect
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.errors import MixdownError, NotReachableError
+from mixdown.gateway.v1 import gateway_pb2
 from mixdown.talking import Session
 from mixdown.terminal import Bar, TurnView
-from mixdown.turns import Turn
+from mixdown.turns import Turn, failure
 
 app = typer.Typer(
     help="Upload a song and talk to it.",
@@ -156,6 +157,80 @@ def talk(
             runner.run(client.close())
 
 
+@app.command()
+def separate(
+    song: Song,
+    stems: Annotated[list[str] | None, typer.Argument(help="Stems, a file for each.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="One file without this stem; as often as needed.")
+    ] = None,
+    output: Output = _DEFAULT_OUTPUT,
+    address: Address = _DEFAULT_ADDRESS,
+    model: Model = "",
+    file_format: Format = "auto",
+) -> None:
+    """Get stems of a song, without words."""
+    encoding = _encoding(file_format)
+
+    async def work() -> None:
+        async with _connect(address) as client:
+            session = await _open_session(client, song, model)
+            with Bar(_console, "separating") as bar:
+                view = TurnView(_console, bar)
+                turn = await session.separate(
+                    stems or (),
+                    without=without or (),
+                    folder=output,
+                    encoding=encoding,
+                    on_event=view.add,
+                )
+            view.finish(turn)
+
+    with _told_errors():
+        asyncio.run(work())
+
+
+@app.command()
+def batch(
+    prompt: Annotated[str, typer.Argument(help="What you want of each, in plain words.")],
+    songs: Annotated[list[Path], typer.Argument(help="The songs: any audio files.")],
+    output: Output = _DEFAULT_OUTPUT,
+    address: Address = _DEFAULT_ADDRESS,
+    model: Model = "",
+    file_format: Format = "auto",
+) -> None:
+    """Say one thing to many songs, and get the files: a folder for each song."""
+    encoding = _encoding(file_format)
+
+    async def work() -> bool:
+        async with _connect(address) as client:
+            tracks = [await client.upload(song) for song in songs]
+            begun = await client.ask_all(prompt, tracks, model=model, encoding=encoding)
+            complete = True
+            for number, (song, item) in enumerate(zip(songs, begun, strict=True), 1):
+                _console.print(f"[bold]{escape(song.name)}[/]")
+                folder = output / f"{number:02d} {song.stem}"
+                try:
+                    await _fetch_turn(client, item, folder)
+                except MixdownError as error:
+                    complete = False
+                    _tell(error)
+            return complete
+
+    with _told_errors():
+        if not asyncio.run(work()):
+            raise typer.Exit(1)
+
+
+async def _fetch_turn(client: Client, item: gateway_pb2.BatchedTurn, folder: Path) -> None:
+    if item.HasField("error"):
+        raise failure(item.error)
+    with Bar(_console, "waiting") as bar:
+        view = TurnView(_console, bar)
+        turn = await client.wait_for(item.turn.turn_id, folder=folder, on_event=view.add)
+    view.finish(turn)
+
+
 def _say(runner: asyncio.Runner, turn: Coroutine[Any, Any, Turn]) -> None:
     """Takes a turn of a conversation, which goes on whatever comes of it."""
     try:
@@ -165,7 +240,7 @@ def _say(runner: asyncio.Runner, turn: Coroutine[Any, Any, Turn]) -> None:
     except NotReachableError:
         raise
     except MixdownError as error:
-        _errors.print(f"[red]{escape(error.message)}[/] [dim]{error.reason}[/]")
+        _tell(error)
 
 
 async def _opened(address: str) -> Client:
@@ -252,6 +327,10 @@ def _told_errors() -> Iterator[None]:
         _fail(f"{error.message} ({error.reason})")
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _tell(error: MixdownError) -> None:
+    _errors.print(f"[red]{escape(error.message)}[/] [dim]{error.reason}[/]")
 
 
 def _fail(message: str) -> NoReturn:

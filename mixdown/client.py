@@ -12,7 +12,7 @@ are made again, and streams go on where they broke; what cannot be done raises `
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +21,14 @@ from typing import Self
 import grpc
 from grpc import aio
 
+from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.downloading import download
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.link import Link
 from mixdown.retrying import call_again
-from mixdown.talking import Session, delivery_of
-from mixdown.turns import follow
+from mixdown.talking import OnEvent, Session, delivery_of
+from mixdown.turns import Turn, follow, gather
 from mixdown.uploading import Progress, upload
 
 _OPTIONS = (
@@ -149,6 +150,60 @@ class Client:
         request = gateway_pb2.GetSessionRequest(session_id=session_id)
         found = await call_again(self._link, self._link.stub.GetSession, request)
         return Session(self._link, found)
+
+    async def ask_all(
+        self,
+        prompt: str,
+        tracks: Iterable[conversation_pb2.Track | str],
+        *,
+        model: str = "",
+        encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
+        bitrate_kbps: int = 0,
+        request_id: str = "",
+    ) -> Sequence[gateway_pb2.BatchedTurn]:
+        """Says one thing to many tracks, and returns their turns without waiting for them.
+
+        Args:
+            prompt: What is said.
+            tracks: The tracks, or their identifiers; 100 at most.
+            model: The separation model; by default the server's.
+            encoding: Encoding of the outputs; by default lossless, as the original.
+            bitrate_kbps: For lossy encodings; 0 for the default.
+            request_id: What identifies all of it; the same again gives the same turns, as they are
+                by then, and begins what could not be begun.
+
+        Returns:
+            For each track its turn, or the error that kept it from having one.
+        """
+        request = gateway_pb2.ConverseBatchRequest(
+            track_ids=[one if isinstance(one, str) else one.track_id for one in tracks],
+            prompt=prompt,
+            request_id=request_id or str(uuid.uuid4()),
+            model=model,
+            format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
+        )
+        return (await call_again(self._link, self._link.stub.ConverseBatch, request)).turns
+
+    async def wait_for(
+        self,
+        turn_id: str,
+        *,
+        folder: str | PathLike[str] | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Turn:
+        """Waits for a turn that was begun before, and for its files.
+
+        Args:
+            turn_id: The turn.
+            folder: Where the files go, each checked; None fetches none.
+            on_event: Is told every event.
+
+        Raises:
+            MixdownError: the turn failed, was cancelled, or Mixdown cannot be reached.
+            OSError: a file cannot be written.
+        """
+        events = self.watch(turn_id, audio=folder is not None)
+        return await gather(events, None if folder is None else Path(folder), on_event)
 
     async def watch(
         self,

@@ -141,7 +141,7 @@ class TurnReader:
             case "completed":
                 self.completed = event.completed
             case "failed":
-                raise _failure(event.failed.error)
+                raise failure(event.failed.error)
             case "cancelled":
                 raise TurnCancelledError
 
@@ -181,7 +181,8 @@ async def gather(
     return reader.result(None if writer is None else writer.files)
 
 
-def _failure(error: conversation_pb2.Error) -> TurnFailedError:
+def failure(error: conversation_pb2.Error) -> TurnFailedError:
+    """Returns what is told of a turn that ended by an error."""
     codes = {code.value[0]: code for code in grpc.StatusCode}
     return TurnFailedError(
         error.message,

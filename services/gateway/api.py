@@ -16,7 +16,9 @@ from mixdown.mix.v1 import mix_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway import metrics, wordless
 from services.gateway import request_rules as rules
+from services.gateway.api_uploads import as_upload
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
+from services.gateway.batches import Batch
 from services.gateway.capabilities import Capabilities
 from services.gateway.files import check_offset, read_blob
 from services.gateway.identity import user_of
@@ -60,7 +62,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         context: _Context,
     ) -> conversation_pb2.Track:
         """Receives an upload that came as the body of an HTTP request."""
-        return await self._uploads.receive(self._user(context), _as_upload(request_iterator))
+        return await self._uploads.receive(self._user(context), as_upload(request_iterator))
 
     async def QueryUpload(  # noqa: N802
         self, request: gateway_pb2.QueryUploadRequest, context: _Context
@@ -212,6 +214,22 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         async for event in _read(stream, context):
             yield event
 
+    async def ConverseBatch(  # noqa: N802
+        self, request: gateway_pb2.ConverseBatchRequest, context: _Context
+    ) -> gateway_pb2.ConverseBatchResponse:
+        """Says something to many tracks."""
+        track_ids = list(rules.check_tracks(request.track_ids))
+        request_id = rules.check_request_id(request.request_id)
+        batch = Batch(
+            self._user(context),
+            rules.check_prompt(request.prompt, self._settings.prompt_limit_characters),
+            rules.check_format(request.format),
+            await self._capabilities.choose_model(request.model),
+            request_id,
+        )
+        turns = await batch.begin(self._session, self._turns, track_ids)
+        return gateway_pb2.ConverseBatchResponse(turns=turns, request_id=request_id)
+
     async def WatchTurn(  # noqa: N802
         self, request: gateway_pb2.WatchTurnRequest, context: _Context
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
@@ -346,27 +364,6 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
             session_pb2.GetArtifactRequest(user_id=user, artifact_id=artifact_id),
             timeout=SESSION_TIMEOUT_SECONDS,
         )
-
-
-async def _as_upload(
-    messages: AsyncIterator[gateway_pb2.UploadTrackFileRequest],
-) -> AsyncIterator[gateway_pb2.UploadTrackRequest]:
-    """Yields the messages of a body as those of an upload."""
-    is_first = True
-    async for message in messages:
-        if is_first:
-            is_first = False
-            yield gateway_pb2.UploadTrackRequest(
-                start=gateway_pb2.UploadStart(
-                    upload_id=message.upload_id,
-                    display_name=message.display_name,
-                    total_size_bytes=message.total_size_bytes,
-                    offset_bytes=message.offset_bytes,
-                    sha256=message.sha256,
-                )
-            )
-        if message.file.data:
-            yield gateway_pb2.UploadTrackRequest(data=message.file.data)
 
 
 def _wish(

@@ -13,6 +13,7 @@
     ├── InvalidRequestIdError   INVALID_ARGUMENT / INVALID_REQUEST_ID
     ├── PromptEmptyError        INVALID_ARGUMENT / PROMPT_EMPTY
     ├── PromptTooLongError      INVALID_ARGUMENT / PROMPT_TOO_LONG
+    ├── InvalidBatchError       INVALID_ARGUMENT / INVALID_BATCH
     ├── UnknownModelError       INVALID_ARGUMENT / UNKNOWN_MODEL
     ├── UnknownStemError        INVALID_ARGUMENT / UNKNOWN_STEM
     ├── UnknownTargetError      INVALID_ARGUMENT / UNKNOWN_TARGET
@@ -113,6 +114,13 @@ class PromptTooLongError(MixdownError):
 
     code = grpc.StatusCode.INVALID_ARGUMENT
     reason = "PROMPT_TOO_LONG"
+
+
+class InvalidBatchError(MixdownError):
+    """A batch without a track, with too many, or with one twice."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_BATCH"
 
 
 class UnknownModelError(MixdownError):

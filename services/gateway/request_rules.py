@@ -12,6 +12,7 @@ from mixdown.mix import UnknownTargetError as UnknownTarget
 from mixdown.mix.protobuf import mix_from_message, output_from_message
 from mixdown.mix.v1 import mix_pb2
 from services.gateway.errors import (
+    InvalidBatchError,
     InvalidNameError,
     InvalidOffsetError,
     InvalidRequestIdError,
@@ -26,6 +27,7 @@ from services.runtime.errors import UnsupportedFormatError
 _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAX_NAME_CHARACTERS = 255
 _MAX_REQUEST_ID_CHARACTERS = 64
+_MAX_TRACKS = 100
 _BITRATES_KBPS = range(32, 321)
 _LOSSY = {
     audio_pb2.ENCODING_MP3,
@@ -80,6 +82,15 @@ def check_prompt(prompt: str, limit_characters: int) -> str:
             metadata={"characters": str(len(prompt)), "limit": str(limit_characters)},
         )
     return prompt
+
+
+def check_tracks(track_ids: Sequence[str]) -> Sequence[str]:
+    """Checks the tracks of a batch. Raises InvalidBatchError."""
+    if not 1 <= len(track_ids) <= _MAX_TRACKS:
+        raise InvalidBatchError(f"A batch is about 1 to {_MAX_TRACKS} tracks.")
+    if len(set(track_ids)) < len(track_ids):
+        raise InvalidBatchError("A track is named twice.")
+    return track_ids
 
 
 def check_format(form: audio_pb2.OutputFormat) -> audio_pb2.OutputFormat:

@@ -76,6 +76,12 @@ class GatewaySettings(BlobSettings):
         gt=0,
         description="How often it is looked for turns whose gateway has died, to go on with them.",
     )
+    background_turns: int = Field(
+        default=4,
+        ge=1,
+        description="Turns without a listener (of batches, or of gateways that have died) that one "
+        "gateway takes up at the same time.",
+    )
     clean_seconds: float = Field(
         default=60.0, gt=0, description="How often files that nobody refers to are deleted."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -72,6 +73,8 @@ class Turns:
         self._holder = f"gateway@{socket.gethostname()}"
         self._tasks: set[asyncio.Task[None]] = set()
         self._ours: dict[str, LeasedTurn] = {}
+        self._background = 0
+        self._news = asyncio.Event()
         metrics.observe_turns(lambda: len(self._ours))
 
     def begin(
@@ -99,6 +102,26 @@ class Turns:
 
         return self._stream(listener, work, detached=detached)
 
+    async def submit(self, request: session_pb2.BeginTurnRequest) -> conversation_pb2.Turn:
+        """Begins a turn that nobody waits for, or finds it; whichever gateway has room works on it.
+
+        Args:
+            request: The turn; who holds it is filled in.
+        """
+        request.holder = self._holder
+        request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
+        begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+        if begun.HasField("lease"):
+            await self._backends.session.ReleaseTurn(
+                session_pb2.ReleaseTurnRequest(
+                    turn_id=begun.turn.turn_id, lease_token=begun.lease.token, go_on=True
+                ),
+                timeout=SESSION_TIMEOUT_SECONDS,
+            )
+            begun.turn.state = conversation_pb2.Turn.STATE_PENDING
+            self._news.set()
+        return begun.turn
+
     def watch(self, user: str, turn_id: str, wish: Wish) -> TurnStream:
         """Streams a turn's events, and goes on with it where nobody else does."""
         listener = Listener(wish, turn_id)
@@ -121,12 +144,19 @@ class Turns:
         return turn
 
     async def take_over(self) -> None:
-        """Goes on with turns whose gateway has died, until it is cancelled."""
+        """Goes on with turns that nobody works on and somebody must, until it is cancelled.
+
+        Those are the turns of gateways that have died, and those that were submitted. Only a few
+        are taken at a time: the others wait for us, or for gateways with more room.
+        """
         while True:
-            await asyncio.sleep(self._settings.takeover_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self._settings.takeover_seconds)
+            self._news.clear()
             try:
-                while await self._take_over_one():
-                    pass
+                while self._background < self._settings.background_turns:
+                    if not await self._take_over_one():
+                        break
             except aio.AioRpcError as error:
                 if not is_transient(error):
                     raise
@@ -146,12 +176,17 @@ class Turns:
             _log.info("turn_taken_over", turn_id=claimed.turn.turn_id)
             listener = Listener(Wish(audio=False), claimed.turn.turn_id)
             listener.leave()  # nobody has asked for it
-            self._stream(
-                listener,
-                lambda: self._follow(claimed.user_id, listener, claimed, detached=True),
-                detached=True,
-            )
+            self._background += 1
+            self._stream(listener, lambda: self._go_on(claimed, listener), detached=True)
         return True
+
+    async def _go_on(self, claimed: session_pb2.Work, listener: Listener) -> None:
+        """Works on a turn in the background."""
+        try:
+            await self._follow(claimed.user_id, listener, claimed, detached=True)
+        finally:
+            self._background -= 1
+            self._news.set()  # there is room for another
 
     async def drain(self, seconds: float) -> None:
         """Lets detached turns end for so long, then lets go of them; others take them up."""

@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gateway.conftest import GATEWAY, GATEWAY_SETTINGS, Suite, eventually
+from tests.integration.gateway.conftest import (
+    GATEWAY,
+    GATEWAY_SETTINGS,
+    Suite,
+    eventually,
+    noise_wav,
+)
 
 MIXDOWN = Path(sys.executable).with_name("mixdown")
 
@@ -48,6 +54,48 @@ def test_the_address_may_come_from_the_environment(address, song, tmp_path):
         env={**os.environ, "MIXDOWN_ADDRESS": address},
     )
     assert outcome.returncode == 0, outcome.stderr
+
+
+def test_separate_writes_stems_and_what_is_without_them(address, song, tmp_path):
+    outcome = run(
+        *("separate", song, "drums", "bass", "--without", "drums", "--without", "bass"),
+        *("--address", address, "-o", tmp_path),
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    names = {f"my song - {name}.wav" for name in ("drums", "bass", "without-drums-bass")}
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_separate_says_which_stems_there_are(address, song, tmp_path):
+    outcome = run("separate", song, "theremin", "--address", address, "-o", tmp_path)
+    assert outcome.returncode == 1
+    assert "vocals" in outcome.stderr
+    assert "UNKNOWN_STEM" in outcome.stderr
+
+
+def test_batch_writes_a_folder_for_each_song(address, song, tmp_path):
+    other = tmp_path / "other.wav"
+    other.write_bytes(noise_wav(1.0, seed=9))
+    outcome = run(
+        *("batch", "only the vocals", song, other),
+        *("--address", address, "-o", tmp_path / "out"),
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    found = (tmp_path / "out").rglob("*.wav")
+    assert {str(path.relative_to(tmp_path / "out")) for path in found} == {
+        "01 my song/my song - vocals.wav",
+        "02 other/other - vocals.wav",
+    }
+
+
+def test_batch_tells_of_each_song_that_failed_and_exits_with_1(address, song, tmp_path):
+    outcome = run(
+        *("batch", "only the vocals", song, "--model", "full"),
+        *("--address", address, "-o", tmp_path / "out"),
+    )
+    assert outcome.returncode == 1
+    assert "QUEUE_FULL" in outcome.stderr
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("*.wav"))
 
 
 def test_talk_keeps_a_conversation_and_a_folder_for_each_turn(address, song, tmp_path):
