@@ -4,15 +4,18 @@
 
 Starts PostgreSQL and a session service as processes, and drives the service as gateways do: each
 session says one clarification turn after another (begin, record, finish), with pauses of random
-length between them. The service tells in its log how long each call took, from its arrival to its
-answer, waiting for a connection included. Afterwards every turn must be there once. Needs the
-development dependencies.
+length between them. The service tells in its log how long each call took: `work`, its transaction
+from its beginning to its end, the database's part included; and `answer`, from the call's arrival
+to its answer, waiting for a connection included. The database and the load generator run on the
+same cores: the report tells how much of them each took, and the machine's load before and after.
+Afterwards every turn must be there once. Needs the development dependencies.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -21,9 +24,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from grpc import aio
 from sqlalchemy import text
 
@@ -39,6 +44,9 @@ from services.session.schema import migrate
 from tests.postgresql import PostgresqlServer
 
 _TURN_CALLS = ("BeginTurn", "RecordInterpretation", "FinishTurn")
+_CALL_OF = dict(
+    zip(("begin_turn", "record_understanding", "complete_turn"), _TURN_CALLS, strict=True)
+)
 _START_SECONDS = 60.0
 
 
@@ -113,7 +121,9 @@ async def _drive(port: int, sessions: int, turns: int, think_seconds: float) -> 
 
 
 def _figures(log: Path, seconds: float) -> dict[str, Any]:
-    by_call: dict[str, list[float]] = {call: [] for call in _TURN_CALLS}
+    answers: dict[str, list[float]] = {call: [] for call in _TURN_CALLS}
+    work: dict[str, list[float]] = {call: [] for call in _TURN_CALLS}
+    waits: list[float] = []
     with log.open() as file:
         for line in file:
             entry = json.loads(line)
@@ -121,21 +131,62 @@ def _figures(log: Path, seconds: float) -> dict[str, Any]:
             if entry["event"] == "rpc" and method in _TURN_CALLS:
                 if entry["code"] != "OK":
                     raise SystemExit(f"a call failed: {entry}")
-                by_call[method].append(1000 * float(entry["seconds"]))
-    took = sorted(itertools.chain(*by_call.values()))
-    quantile = {share: round(took[int(share * (len(took) - 1))], 2) for share in (0.5, 0.95, 0.99)}
+                answers[method].append(1000 * float(entry["seconds"]))
+            if entry["event"] == "transaction" and entry["operation"] in _CALL_OF:
+                work[_CALL_OF[entry["operation"]]].append(1000 * float(entry["seconds"]))
+                waits.append(1000 * float(entry["waited_seconds"]))
     return {
-        "calls": len(took),
-        "calls_per_second": round(len(took) / seconds, 1),
-        "p50_ms": quantile[0.5],
-        "p95_ms": quantile[0.95],
-        "p99_ms": quantile[0.99],
-        "longest_ms": round(took[-1], 2),
+        "calls": len(waits),
+        "calls_per_second": round(len(waits) / seconds, 1),
+        "work_ms": _quantiles(itertools.chain(*work.values())),
+        "answer_ms": _quantiles(itertools.chain(*answers.values())),
+        "wait_for_a_connection_ms": _quantiles(waits),
         "p95_ms_by_call": {
-            call: round(sorted(times)[int(0.95 * (len(times) - 1))], 2)
-            for call, times in by_call.items()
+            call: {
+                "work": _quantiles(work[call])["p95"],
+                "answer": _quantiles(answers[call])["p95"],
+            }
+            for call in _TURN_CALLS
         },
     }
+
+
+def _quantiles(milliseconds: Iterable[float]) -> dict[str, float]:
+    took = sorted(milliseconds)
+    shares = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "longest": 1.0}
+    return {name: round(took[int(share * (len(took) - 1))], 2) for name, share in shares.items()}
+
+
+class _Cores:
+    """Tells how much of the machine's cores each part takes between two looks."""
+
+    def __init__(self, **parts: psutil.Process) -> None:
+        self._parts = parts
+        self._load = os.getloadavg()[0]
+        self._began = time.monotonic()
+        self._used = {part: _used_seconds(process) for part, process in parts.items()}
+
+    def tell(self) -> dict[str, float]:
+        """Returns the load of the machine, and the shares of all cores since the beginning."""
+        seconds = (time.monotonic() - self._began) * len(os.sched_getaffinity(0))
+        return {
+            "load_average_before": round(self._load, 2),
+            "load_average_after": round(os.getloadavg()[0], 2),
+            **{
+                f"{part}_share": round((_used_seconds(process) - self._used[part]) / seconds, 2)
+                for part, process in self._parts.items()
+            },
+        }
+
+
+def _used_seconds(process: psutil.Process) -> float:
+    """Returns the processor time of a process and those below it."""
+    total = 0.0
+    for each in (process, *process.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _check(url: str, sessions: int, turns: int) -> None:
@@ -169,17 +220,29 @@ def _measure(
         with log.open("wb") as file:
             service = subprocess.Popen(
                 [sys.executable, "-m", "services.session"],
-                env={**os.environ, "MIXDOWN_DATABASE_URL": url, "MIXDOWN_LISTEN": "127.0.0.1:0"},
+                env={
+                    **os.environ,
+                    "MIXDOWN_DATABASE_URL": url,
+                    "MIXDOWN_LISTEN": "127.0.0.1:0",
+                    "MIXDOWN_LOG_LEVEL": "debug",
+                },
                 stderr=file,
             )
         try:
-            seconds = asyncio.run(_drive(_port(log), sessions, turns, think_seconds))
+            port = _port(log)
+            cores = _Cores(
+                service=psutil.Process(service.pid),
+                database=psutil.Process(database.pid),
+                load_generator=psutil.Process(),
+            )
+            seconds = asyncio.run(_drive(port, sessions, turns, think_seconds))
+            shares = cores.tell()
         finally:
             service.terminate()
             service.wait()
         figures = _figures(log, seconds)
     _check(url, sessions, turns)
-    return {"think_seconds": think_seconds, **figures}
+    return {"think_seconds": think_seconds, **figures, "cores": shares}
 
 
 def _port(log: Path) -> int:

@@ -54,6 +54,12 @@ class PostgresqlServer:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """The process that all others of the server come from."""
+        assert self._process is not None, "it is started"
+        return self._process.pid
+
     def url(self, database: str = "postgres") -> str:
         """Returns the URL of one of the server's databases."""
         return f"postgresql://postgres@/{database}?host={self._folder}"

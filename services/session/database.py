@@ -64,8 +64,8 @@ _WRITING: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": "READ COMMITTED"},
 }
 
-Clock = Callable[[Session], datetime]
-"""Tells the time that leases are measured by."""
+Clock = Callable[[datetime], datetime]
+"""Tells the time that leases are measured by, given the database's."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Database:
     Args:
         url: "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/NAME".
         pool_size: Connections, and operations at once.
-        clock: What time it is; by default the database server's clock, which all replicas share.
+        clock: What time it is; by default the database server's, which all replicas share.
         slow_seconds: Statements that take longer are logged.
     """
 
@@ -117,7 +117,7 @@ class Database:
         self.engine = create_database_engine(url, pool_size)
         watch_statements(self.engine, slow_seconds)
         metrics.observe_pool(self.engine)
-        self._clock = clock or database_time
+        self._clock = clock or _same
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
         self._followers: list[Callable[[str], None]] = []
 
@@ -163,7 +163,8 @@ class Database:
         name = operation.__name__
 
         def run() -> _T:
-            metrics.WAIT_SECONDS.observe(time.perf_counter() - asked)
+            began = time.perf_counter()
+            metrics.WAIT_SECONDS.observe(began - asked)
             with (
                 metrics.OPERATION_SECONDS.labels(name).time(),
                 tracing.span(f"transaction {name}"),
@@ -171,6 +172,12 @@ class Database:
             ):
                 result = operation(transaction, *args, **kwargs)
             touched.update(transaction.touched)
+            _log.debug(
+                "transaction",
+                operation=name,
+                waited_seconds=round(began - asked, 5),
+                seconds=round(time.perf_counter() - began, 5),
+            )
             return result
 
         context = contextvars.copy_context()  # so that a log line in the thread knows its request
@@ -195,10 +202,10 @@ class Database:
             self.engine.connect().execution_options(
                 **options[self.engine.dialect.name]
             ) as connection,
-            connection.begin(),
+            _begun(connection) as now,
             Session(connection, expire_on_commit=False) as rows,
         ):
-            yield Transaction(rows, self._clock(rows))
+            yield Transaction(rows, self._clock(now))
             rows.flush()
 
     def close(self) -> None:
@@ -207,12 +214,35 @@ class Database:
         self.engine.dispose()
 
 
-def database_time(rows: Session) -> datetime:
-    """Returns the time by PostgreSQL's clock, or this machine's where the database is a file."""
-    if rows.get_bind().dialect.name == "postgresql":
-        now: datetime = rows.connection().execute(text("SELECT now()")).scalar_one()
+@contextmanager
+def _begun(connection: Connection) -> Iterator[datetime]:
+    """Begins a transaction; tells the time by the database's clock, for a file by this machine's.
+
+    That is the first statement, so a connection that has broken since it was last used shows here,
+    where nothing was done yet, and is opened anew. To ask each one beforehand would cost more.
+    """
+    transaction = connection.begin()
+    try:
+        now = _database_time(connection)
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        transaction.rollback()
+        transaction = connection.begin()
+        now = _database_time(connection)
+    with transaction:
+        yield now
+
+
+def _database_time(connection: Connection) -> datetime:
+    if connection.dialect.name == "postgresql":
+        now: datetime = connection.execute(text("SELECT now()")).scalar_one()
         return now.astimezone(UTC)
     return datetime.now(UTC)
+
+
+def _same(now: datetime) -> datetime:
+    return now
 
 
 @contextmanager
@@ -254,7 +284,6 @@ def create_database_engine(url: str, pool_size: int) -> Engine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import func, insert
+from sqlalchemy import bindparam, func, insert
 from sqlmodel import col, select
 
 from services.session import metrics
 from services.session.database import Transaction
 from services.session.resources import EventKind, TurnEvent
 from services.session.tables import Document, TurnEventRow
+
+_TABLE = TurnEventRow.__table__  # type: ignore[attr-defined]
+_LAST = (
+    select(func.coalesce(func.max(_TABLE.c.sequence), 0))
+    .where(_TABLE.c.turn_id == bindparam("turn_id"))
+    .scalar_subquery()
+)
+_APPEND = (
+    insert(_TABLE)
+    .values(
+        turn_id=bindparam("turn_id"),
+        sequence=_LAST + 1,
+        kind=bindparam("kind"),
+        output_name=bindparam("output_name"),
+        payload=bindparam("payload"),
+        create_time=bindparam("create_time"),
+    )
+    .returning(_TABLE.c.sequence)
+)
 
 
 def append(
@@ -21,23 +40,18 @@ def append(
     output_name: str = "",
 ) -> TurnEvent:
     """Appends an event. The caller has locked the turn's session and knows that it is new."""
-    last = select(func.coalesce(func.max(TurnEventRow.sequence), 0)).where(
-        col(TurnEventRow.turn_id) == turn_id
-    )
     transaction.rows.flush()  # the turn may be new
     sequence: int = (
         transaction.rows.connection()
         .execute(
-            insert(TurnEventRow)
-            .values(
-                turn_id=turn_id,
-                sequence=last.scalar_subquery() + 1,
-                kind=kind,
-                output_name=output_name,
-                payload=payload,
-                create_time=transaction.now,
-            )
-            .returning(col(TurnEventRow.sequence))
+            _APPEND,
+            {
+                "turn_id": turn_id,
+                "kind": kind,
+                "output_name": output_name,
+                "payload": payload,
+                "create_time": transaction.now,
+            },
         )
         .scalar_one()
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from services.session import turn_line
@@ -21,6 +22,20 @@ from services.session.tables import UNFINISHED, Document, SessionRow, TurnRow
 DEFAULT_DURATION = timedelta(seconds=30)
 MIN_DURATION = timedelta(seconds=5)
 MAX_DURATION = timedelta(seconds=300)
+
+
+_SESSION_OF_TURN = (
+    select(SessionRow)
+    .where(
+        col(SessionRow.session_id)
+        == select(TurnRow.session_id)
+        .where(col(TurnRow.turn_id) == bindparam("turn_id"))
+        .scalar_subquery()
+    )
+    .with_for_update(of=SessionRow)
+    .execution_options(populate_existing=True)
+)
+_SESSION_OF_USERS_TURN = _SESSION_OF_TURN.where(col(SessionRow.user_id) == bindparam("user_id"))
 
 
 def check_duration(duration: timedelta | None) -> timedelta:
@@ -134,13 +149,12 @@ def lock_turn(
     Raises:
         TurnNotFoundError: there is no such turn, or it is not the user's, where one is named.
     """
-    session_id = select(TurnRow.session_id).where(col(TurnRow.turn_id) == turn_id)
-    wanted = select(SessionRow).where(col(SessionRow.session_id) == session_id.scalar_subquery())
-    if user_id is not None:  # nobody waits for what is not theirs
-        wanted = wanted.where(col(SessionRow.user_id) == user_id)
-    session = transaction.rows.exec(
-        wanted.with_for_update(of=SessionRow).execution_options(populate_existing=True)
-    ).first()
+    parameters = {"turn_id": turn_id}
+    if user_id is None:
+        session = transaction.rows.exec(_SESSION_OF_TURN, params=parameters).first()
+    else:  # nobody waits for what is not theirs
+        parameters["user_id"] = user_id
+        session = transaction.rows.exec(_SESSION_OF_USERS_TURN, params=parameters).first()
     # Read after the lock: what the holder before us has left.
     turn = session and transaction.rows.get(TurnRow, turn_id, populate_existing=True)
     if not session or not turn:

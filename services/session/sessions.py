@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, tuple_
+from sqlalchemy import bindparam, delete, tuple_
 from sqlmodel import col, select
 
 from services.session import deletions
@@ -16,6 +16,18 @@ from services.session.pagination import Page, PageRequest, after_time_key, cut_p
 from services.session.resources import Session
 from services.session.tables import SessionRow, new_id
 from services.session.tracks import artifact_blobs, track_row
+
+# Built once: to put a statement together costs about as much as to run it.
+_LOCKED = (
+    select(SessionRow)
+    # Nobody waits for what is not theirs.
+    .where(
+        col(SessionRow.session_id) == bindparam("session_id"),
+        col(SessionRow.user_id) == bindparam("user_id"),
+    )
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
 
 
 def create_session(
@@ -136,11 +148,7 @@ def lock_session(transaction: Transaction, user_id: str, session_id: str) -> Ses
         SessionNotFoundError: there is no such session.
     """
     row = transaction.rows.exec(
-        select(SessionRow)
-        # Nobody waits for what is not theirs.
-        .where(col(SessionRow.session_id) == session_id, col(SessionRow.user_id) == user_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
+        _LOCKED, params={"session_id": session_id, "user_id": user_id}
     ).first()
     if row is None:
         raise SessionNotFoundError(session_id)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import col, select
 
 from services.session import events
@@ -23,6 +23,14 @@ from services.session.tables import UNFINISHED, WAITING, Document, TurnRow
 
 LIMIT = 8
 """Turns of one session that may wait at once."""
+
+
+_FIRST_WAITING = (
+    select(TurnRow)
+    .where(col(TurnRow.session_id) == bindparam("session_id"), col(TurnRow.state) == WAITING)
+    .order_by(col(TurnRow.ordinal))
+    .limit(1)
+)
 
 
 def join(transaction: Transaction, turn: TurnRow, before: Sequence[TurnRow], limit: int) -> None:
@@ -111,12 +119,7 @@ def _advance(transaction: Transaction, session_id: str) -> None:
 
 def _first_waiting(transaction: Transaction, session_id: str) -> TurnRow | None:
     with transaction.rows.no_autoflush:
-        return transaction.rows.exec(
-            select(TurnRow)
-            .where(col(TurnRow.session_id) == session_id, col(TurnRow.state) == WAITING)
-            .order_by(col(TurnRow.ordinal))
-            .limit(1)
-        ).first()
+        return transaction.rows.exec(_FIRST_WAITING, params={"session_id": session_id}).first()
 
 
 def _tell_line(transaction: Transaction, session_id: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from sqlalchemy import bindparam
 from sqlmodel import col, select
 
 from services.session import events, leases, turn_line
@@ -23,6 +24,14 @@ HISTORY_TURNS = 50
 
 WALK_MIXES = 16
 """Mixes that the interpreter is told of in each direction of undo and redo."""
+
+
+_HISTORY = (
+    select(TurnRow.prompt, TurnRow.intent, TurnRow.targets, TurnRow.reply)
+    .where(col(TurnRow.session_id) == bindparam("session_id"), col(TurnRow.state) == "completed")
+    .order_by(col(TurnRow.ordinal).desc())
+    .limit(HISTORY_TURNS)
+)
 
 
 @dataclass(frozen=True)
@@ -85,12 +94,7 @@ def place_in_line(transaction: Transaction, *, user_id: str, turn_id: str) -> in
 
 def load_context(transaction: Transaction, session: SessionRow) -> Context:
     """Returns the conversation so far: the completed turns and what they led to."""
-    newest = transaction.rows.exec(
-        select(TurnRow.prompt, TurnRow.intent, TurnRow.targets, TurnRow.reply)
-        .where(col(TurnRow.session_id) == session.session_id, col(TurnRow.state) == "completed")
-        .order_by(col(TurnRow.ordinal).desc())
-        .limit(HISTORY_TURNS)
-    ).all()
+    newest = transaction.rows.exec(_HISTORY, params={"session_id": session.session_id}).all()
     line = load_line(transaction, session)
     undo, redo = line.undo_places(WALK_MIXES), line.redo_places(WALK_MIXES)
     mixes = load_mixes(transaction, (line.current, *undo, *redo))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import grpc
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
 from services.session import events, leases, turn_line
@@ -42,6 +42,19 @@ ATTEMPTS = 20
 
 _FIRST_CLAIM = timedelta(seconds=2)
 """A turn whose time has come is left so long to whoever has waited with it."""
+
+
+_SAME_AND_OPEN = (
+    select(TurnRow)
+    .where(
+        col(TurnRow.session_id) == bindparam("session_id"),
+        or_(
+            col(TurnRow.request_id) == bindparam("request_id"),
+            col(TurnRow.state).in_((UNFINISHED, WAITING)),
+        ),
+    )
+    .order_by(col(TurnRow.ordinal))
+)
 
 
 @dataclass(frozen=True)
@@ -205,15 +218,7 @@ def cancel_turn(transaction: Transaction, *, user_id: str, turn_id: str) -> Turn
 def _same_and_open(transaction: Transaction, session_id: str, request_id: str) -> Sequence[TurnRow]:
     """Returns the turn with a request id and those that have not ended, in order."""
     return transaction.rows.exec(
-        select(TurnRow)
-        .where(
-            col(TurnRow.session_id) == session_id,
-            or_(
-                col(TurnRow.request_id) == request_id,
-                col(TurnRow.state).in_((UNFINISHED, WAITING)),
-            ),
-        )
-        .order_by(col(TurnRow.ordinal))
+        _SAME_AND_OPEN, params={"session_id": session_id, "request_id": request_id}
     ).all()
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlmodel import Session
 
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from services.runtime.channels import connect
 from services.runtime.server import Server
 from services.runtime.settings import Settings
 from services.session.api import SessionService
-from services.session.database import Database, create_database_engine, database_time
+from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
 from tests.integration.session.driver import Driver
 from tests.postgresql import PostgresqlMissingError, PostgresqlServer
@@ -34,8 +33,8 @@ class Clock:
     def __init__(self) -> None:
         self.ahead = timedelta()
 
-    def __call__(self, rows: Session) -> datetime:
-        return database_time(rows) + self.ahead
+    def __call__(self, now: datetime) -> datetime:
+        return now + self.ahead
 
     def advance(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)
