@@ -91,9 +91,8 @@ class KWeighting:
     def process(self, block: Samples) -> npt.NDArray[np.float64]:
         """Returns the block, weighted."""
         weighted: npt.NDArray[np.float64]
-        weighted, self._state = sosfilt(
-            self._sections, block.astype(np.float64), axis=1, zi=self._state
-        )
+        # The state is float64, so that all of the arithmetic is.
+        weighted, self._state = sosfilt(self._sections, block, axis=1, zi=self._state)
         return weighted
 
 
@@ -108,6 +107,9 @@ class IntegratedLoudness:
         self._hops: list[float] = []
         self._counts = np.zeros(_BINS)
         self._powers = np.zeros(_BINS)
+        self._count = 0
+        self._power = 0.0
+        self._highest = 0
 
     def add(self, power: float) -> None:
         """Takes the mean K-weighted power of the next 100 ms, summed over the channels."""
@@ -121,15 +123,18 @@ class IntegratedLoudness:
             index = min(int((level - _ABSOLUTE_GATE_LUFS) / _BIN_LU), _BINS - 1)
             self._counts[index] += 1
             self._powers[index] += power
+            self._count += 1
+            self._power += power
+            self._highest = max(self._highest, index)
 
     def lufs(self) -> float | None:
         """Returns the integrated loudness so far; None where no window passed the gate."""
-        count = self._counts.sum()
-        if count == 0:
+        if self._count == 0:
             return None
-        gate = lufs(float(self._powers.sum() / count)) + _RELATIVE_GATE_LU
+        gate = lufs(self._power / self._count) + _RELATIVE_GATE_LU
         first = max(0, math.ceil((gate - _ABSOLUTE_GATE_LUFS) / _BIN_LU))
-        return lufs(float(self._powers[first:].sum() / self._counts[first:].sum()))
+        last = self._highest + 1
+        return lufs(float(self._powers[first:last].sum() / self._counts[first:last].sum()))
 
 
 class LoudnessMeter:

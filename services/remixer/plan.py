@@ -24,7 +24,7 @@ from services.runtime.audio.formats import Encoding, FileFormat, file_format
 from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 
-RENDER_VERSION = 3
+RENDER_VERSION = 4
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
 
 

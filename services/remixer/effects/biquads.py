@@ -34,9 +34,8 @@ class Biquads:
         """Returns the block, filtered."""
         if len(self._sections) == 0 or block.shape[1] == 0:
             return block
-        filtered, self._state = sosfilt(
-            self._sections, block.astype(np.float64), axis=1, zi=self._state
-        )
+        # The state is float64, so that all of the arithmetic is.
+        filtered, self._state = sosfilt(self._sections, block, axis=1, zi=self._state)
         result: Samples = filtered.astype(np.float32)
         return result
 

@@ -116,7 +116,8 @@ class Compression:
         self._detector = LevelDetector(
             self._preset.attack_ms, self._preset.release_ms, sample_rate_hz / self._step_frames
         )
-        self._last_gain = 1.0
+        self._part = (np.arange(1, self._step_frames + 1) / self._step_frames).astype(np.float32)
+        self._last_gain = np.ones(1, np.float32)
         self._weighting = KWeighting(sample_rate_hz, channels)
         # Until anything was heard: what a steady sound at the reference loses.
         first_db = -float(self._gain_db(np.array([reference_lufs]))[0])
@@ -151,24 +152,24 @@ class Compression:
         late = joined[:, : self._block_frames]
         weighted = self._weighting.process(late)
         power = np.einsum("cf,cf->f", weighted, weighted)
+        # The gain moves so slowly that it may be applied after the weighting as well.
+        quieter = power * gain * gain
+        compressed = late * gain
         ready = []
         for start in range(0, self._block_frames, self._hop_frames):
             hop = slice(start, start + self._hop_frames)
-            # The gain moves so slowly that it may be applied after the weighting as well.
-            before, after = power[hop].mean(), (power[hop] * gain[hop] ** 2).mean()
-            compressed = late[:, hop] * gain[hop].astype(np.float32)
-            ready += self._make_up.push(compressed, float(before), float(after))
+            before, after = power[hop].mean(), quieter[hop].mean()
+            ready += self._make_up.push(compressed[:, hop], float(before), float(after))
         return np.concatenate(ready, axis=1) if ready else empty(self._channels)
 
-    def _gain(self, block: Samples) -> npt.NDArray[np.float64]:
+    def _gain(self, block: Samples) -> npt.NDArray[np.float32]:
         """Returns the gain for each frame of a block: lines between the steps of the detector."""
         power = np.einsum("cf,cf->f", block, block, dtype=np.float64)
         level_db = self._detector.level_db(power.reshape(-1, self._step_frames).mean(axis=1))
-        ends = 10.0 ** (self._gain_db(level_db) / 20.0)
-        begins = np.concatenate(([self._last_gain], ends[:-1]))
-        self._last_gain = float(ends[-1])
-        part = np.arange(1, self._step_frames + 1) / self._step_frames
-        gain: npt.NDArray[np.float64] = begins[:, None] + (ends - begins)[:, None] * part
+        ends = (10.0 ** (self._gain_db(level_db) / 20.0)).astype(np.float32)
+        begins = np.concatenate((self._last_gain, ends[:-1]))
+        self._last_gain = ends[-1:]
+        gain: npt.NDArray[np.float32] = begins[:, None] + (ends - begins)[:, None] * self._part
         return gain.reshape(-1)
 
     def _gain_db(self, level_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
+import numpy.typing as npt
 
 from services.remixer.loudness import IntegratedLoudness
 from services.runtime.audio.reader import Samples
@@ -31,6 +32,7 @@ class MakeUp:
         self._after = IntegratedLoudness()
         self._factor: float | None = None
         self._waiting: deque[Samples] = deque()
+        self._line = np.zeros(0, np.float32)
 
     def push(self, step: Samples, before: float, after: float) -> list[Samples]:
         """Takes the next 100 ms behind the effect, and returns the steps that are ready.
@@ -61,7 +63,13 @@ class MakeUp:
         target = 10.0 ** (self._make_up_db / 20.0)
         begin = target if self._factor is None else self._factor
         self._factor = target
-        # A ramp of 100 ms from one make-up to the next: no step, hence no click.
-        steps = np.arange(1, step.shape[1] + 1) / step.shape[1]
-        result: Samples = step * (begin + (target - begin) * steps).astype(np.float32)
-        return result
+        # A line over 100 ms from one make-up to the next: no step, hence no click.
+        if target == begin:
+            return step * np.float32(target)
+        line = np.float32(begin) + np.float32(target - begin) * self._rising(step.shape[1])
+        return step * line
+
+    def _rising(self, frames: int) -> npt.NDArray[np.float32]:
+        if len(self._line) != frames:
+            self._line = (np.arange(1, frames + 1) / frames).astype(np.float32)
+        return self._line
