@@ -46,10 +46,11 @@ format: $(VENV)/.ready  ## Format code and contracts.
 k8s-test: $(VENV)/.ready  ## The tests of what is deployed.
 	$(BIN)/python -m pytest tests/deploy
 
-docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, errors, OpenAPI, curves.
+docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, errors, metrics, OpenAPI, curves.
 	$(BIN)/python -m scripts.document_settings
 	$(BIN)/python -m scripts.document_errors
 	$(BIN)/python -m scripts.document_http
+	$(BIN)/python -m scripts.document_metrics
 	$(BIN)/python -m scripts.plot_effects
 
 bench: $(VENV)/.ready  ## Measure separation, rendering, conversations and turns.

@@ -1,0 +1,130 @@
+"""What the dashboard and the alerts ask for is what a suite that was used exports."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from promql_parser import MatchOp
+
+from services.local.suite import SERVICES
+from tests.integration.telemetry.conftest import Observed
+from tests.monitoring import (
+    TARGET_LABELS,
+    Query,
+    dashboard_queries,
+    recorded,
+    rule_queries,
+)
+
+QUERIES = [*dashboard_queries(), *rule_queries()]
+
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "info": ("_info",),
+    "unknown": ("",),
+}
+
+NEEDS_A_GPU = {"mixdown_separator_device_memory_bytes"}
+
+RARE = NEEDS_A_GPU | {
+    "mixdown_gateway_retries_total",  # by code, once something was away
+    "mixdown_gateway_turn_errors_total",  # by reason, once a turn failed
+    "mixdown_interpreter_limitations_total",  # by kind, once something could not be done
+}
+"""Metrics that have no sample after a conversation in which nothing goes wrong."""
+
+
+@dataclass
+class Exported:
+    """A metric as it is exported: the values of its labels that were seen."""
+
+    labels: dict[str, set[str]] = field(default_factory=dict)
+    samples: int = 0
+
+
+@pytest.fixture(scope="module")
+def exported(observed: Observed) -> dict[str, Exported]:
+    time.sleep(1.5)  # a census and a cleaning
+    found: dict[str, Exported] = {}
+    for job, families in observed.scrape().items():
+        if job == "mixdown-envoy":
+            continue
+        for family in families.values():
+            for suffix in SUFFIXES[family.type]:
+                found.setdefault(f"{family.name}{suffix}", Exported())
+            for sample in family.samples:
+                metric = found.setdefault(sample.name, Exported())
+                metric.samples += 1
+                for label, value in sample.labels.items():
+                    metric.labels.setdefault(label, set()).add(value)
+    return found
+
+
+def test_every_process_is_scraped(observed: Observed):
+    components = {
+        sample.labels["component"]: job
+        for job, families in observed.scrape().items()
+        if "mixdown_build_info" in families
+        for sample in families["mixdown_build_info"].samples
+    }
+    assert components == {name: f"mixdown-{name}" for name in SERVICES}
+    assert "envoy_server_uptime" in observed.scrape()["mixdown-envoy"]
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: query.where)
+def test_every_metric_and_label_that_is_asked_for_exists(
+    exported: dict[str, Exported], query: Query
+):
+    known: set[str] = set(TARGET_LABELS)
+    for selector in query.selectors():
+        if selector.name in recorded():
+            continue
+        assert selector.name in exported, f"{query.where}: {selector.name}"
+        metric = exported[selector.name]
+        known |= set(metric.labels)
+        assert metric.samples or selector.name in RARE, selector.name
+        if not metric.samples:
+            return  # its labels are not known
+        for matcher in selector.matchers.matchers:
+            assert matcher.name in metric.labels, (
+                f"{query.where}: {selector.name}{{{matcher.name}}}"
+            )
+            if matcher.op == MatchOp.Equal:
+                assert matcher.value in metric.labels[matcher.name], f"{query.where}: {selector}"
+    assert query.grouping_labels() <= known, query.where
+
+
+def test_every_metric_of_ours_is_on_the_dashboard(exported: dict[str, Exported]):
+    asked = {selector.name for query in dashboard_queries() for selector in query.selectors()}
+    ours = {name for name in exported if name.startswith("mixdown_")}
+    histograms = {name.removesuffix("_bucket") for name in ours if name.endswith("_bucket")}
+    shown = {name for name in histograms if {f"{name}_bucket", f"{name}_count"} & asked}
+    of_histograms = {
+        f"{name}{part}" for name in histograms for part in ("_bucket", "_sum", "_count")
+    }
+    assert histograms == shown
+    assert ours - of_histograms <= asked
+
+
+def test_no_metric_names_a_user_or_says_what_was_said(exported: dict[str, Exported]):
+    values = {
+        value
+        for metric in exported.values()
+        for label, seen in metric.labels.items()
+        for value in seen
+        if label not in {"grpc_service", "grpc_method"}
+    }
+    assert not [value for value in values if "vocals" in value or value == "local"]
+    assert not [value for value in values if len(value) >= 32], (
+        "an id, of which there are ever more"
+    )
+
+
+def test_the_number_of_series_of_a_process_is_bounded(observed: Observed):
+    for job, families in observed.scrape().items():
+        ours = [family for family in families.values() if family.name.startswith("mixdown_")]
+        assert sum(len(family.samples) for family in ours) < 3000, job
