@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import itertools
+import math
 import os
 import sys
 from collections.abc import Coroutine, Iterator
@@ -324,13 +325,31 @@ def _told_errors() -> Iterator[None]:
     except NotReachableError as error:
         _fail(f"{error.message} Start it with `mixdown up`, or say where it is with --address.")
     except MixdownError as error:
-        _fail(f"{error.message} ({error.reason})")
+        _errors.print(f"[red]mixdown:[/] {escape(error.message)} ({error.reason})")
+        _tell_more(error)
+        raise typer.Exit(1) from None
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _tell(error: MixdownError) -> None:
     _errors.print(f"[red]{escape(error.message)}[/] [dim]{error.reason}[/]")
+    _tell_more(error)
+
+
+def _tell_more(error: MixdownError) -> None:
+    """Says which quotas are used up, and when to come again."""
+    for violation in error.violations:
+        _errors.print(f"  [dim]{escape(violation)}[/]")
+    if error.retry_after_seconds:
+        _errors.print(f"  [dim]Try again in {_spoken(error.retry_after_seconds)}.[/]")
+
+
+def _spoken(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes >= 90:
+        return f"{minutes / 60:.0f} hours"
+    return f"{minutes:.0f} minutes" if minutes >= 1.5 else f"{math.ceil(seconds)} s"
 
 
 def _fail(message: str) -> NoReturn:

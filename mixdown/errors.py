@@ -9,7 +9,7 @@ MixdownError                what Mixdown answered; `reason` and `code` say which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import grpc
@@ -35,6 +35,8 @@ class MixdownError(Exception):
             of the contract.
         code: The gRPC status code.
         metadata: The variables of the message.
+        retry_after_seconds: After how long it makes sense to ask again; None where it is not told.
+        violations: Which quotas are used up, each in words for people.
     """
 
     def __init__(
@@ -44,12 +46,16 @@ class MixdownError(Exception):
         reason: str,
         code: grpc.StatusCode,
         metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+        violations: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.reason = reason
         self.code = code
         self.metadata = dict(metadata or {})
+        self.retry_after_seconds = retry_after_seconds
+        self.violations = tuple(violations)
 
 
 class NotReachableError(MixdownError):
@@ -81,15 +87,16 @@ class DamagedFileError(MixdownError):
 def error_from_call(error: aio.AioRpcError, address: str) -> MixdownError:
     """Returns what a failed call means."""
     code = error.code()
+    info = error_details_pb2.ErrorInfo()
     for detail in _details(error):
-        if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo()
-            detail.Unpack(info)
+        if detail.Unpack(info):
             return MixdownError(
                 error.details() or code.name,
                 reason=info.reason,
                 code=code,
                 metadata=info.metadata,
+                retry_after_seconds=retry_delay_seconds(error),
+                violations=_violations(error),
             )
     if code == grpc.StatusCode.UNAVAILABLE:
         return NotReachableError(
@@ -116,6 +123,14 @@ def retry_delay_seconds(error: aio.AioRpcError) -> float | None:
         if detail.Unpack(retry):
             return float(retry.retry_delay.ToTimedelta().total_seconds())
     return None
+
+
+def _violations(error: aio.AioRpcError) -> list[str]:
+    failure = error_details_pb2.QuotaFailure()
+    for detail in _details(error):
+        if detail.Unpack(failure):
+            return [violation.description for violation in failure.violations]
+    return []
 
 
 def _details(error: aio.AioRpcError) -> list[any_pb2.Any]:

@@ -25,6 +25,8 @@ from mixdown.retrying import Patience
 
 _ENDS = {"completed", "failed", "cancelled"}
 
+_PASSING = {"progress", "heartbeat"}
+
 _INTERPRETED = 2
 """The sequence number of `interpreted`: only `accepted` comes before it."""
 
@@ -77,10 +79,12 @@ async def follow(
             call = link.stub.WatchTurn(position, metadata=link.metadata)
         try:
             async for event in call:
-                patience.progressed()
+                kind = event.WhichOneof("event")
                 if _take(event, position):
+                    if kind not in _PASSING:  # a turn that only waits gets nowhere
+                        patience.progressed()
                     yield event
-                if event.WhichOneof("event") in _ENDS:
+                if kind in _ENDS:
                     return
             raise MixdownError(
                 "The stream ended before the turn.",
@@ -107,7 +111,7 @@ def _take(event: conversation_pb2.TurnEvent, position: gateway_pb2.WatchTurnRequ
             event.audio.offset_bytes = known
         position.offsets_bytes[name] = known + len(event.audio.data)
         return bool(event.audio.data)
-    if kind in {"progress", "heartbeat"}:
+    if kind in _PASSING:
         return True
     if event.sequence <= position.after_sequence:
         return False

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -131,9 +132,17 @@ def reaches_session_service(edge: Edge) -> bool:
 
 
 @contextmanager
-def running_envoy(settings: EnvoySettings) -> Iterator[None]:
+def running_envoy(
+    settings: EnvoySettings, change: Callable[[dict[str, Any]], None] | None = None
+) -> Iterator[None]:
+    """Runs the real Envoy; `change` may change what the template does not leave open."""
+    text = render(settings)
+    if change is not None:
+        document = yaml.safe_load(text)
+        change(document)
+        text = yaml.safe_dump(document)
     config = settings.folder / "envoy.yaml"
-    config.write_text(render(settings))
+    config.write_text(text)
     log = settings.folder / "envoy.log"
     with log.open("wb") as output:
         envoy = subprocess.Popen(

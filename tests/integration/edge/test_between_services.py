@@ -1,10 +1,14 @@
 """Calls from service to service go through Envoy: breaking, and asking again."""
 
 import concurrent.futures
+import json
 import threading
+import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,6 +17,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from mixdown.conversation.v1 import conversation_pb2
+from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
+from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from services.local.envoy import EnvoySettings
@@ -60,28 +66,82 @@ class Separator(separator_pb2_grpc.SeparatorServiceServicer):
         self.ended.wait(30)
 
 
+class Interpreter(interpreter_pb2_grpc.InterpreterServiceServicer):
+    """Away, and slow to say so."""
+
+    def __init__(self) -> None:
+        self.asked: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def Interpret(self, request, context):
+        with self._lock:
+            self.asked[request.prompt] += 1
+        time.sleep(0.3)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+
+class Remixer(remixer_pb2_grpc.RemixerServiceServicer):
+    """Works, or is away though it says that it is well."""
+
+    def __init__(self, *, works: bool) -> None:
+        self._works = works
+        self.asked = 0
+
+    def GetEffects(self, request, context):
+        self.asked += 1
+        if not self._works:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+        return remixer_pb2.Effects()
+
+
 class Bench:
-    def __init__(self, port: int, session: Session, separator: Separator) -> None:
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(
+        self,
+        settings: EnvoySettings,
+        session: Session,
+        separator: Separator,
+        interpreter: Interpreter,
+        failing_remixer: Remixer,
+    ) -> None:
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{settings.internal_port}")
+        self._admin = f"http://127.0.0.1:{settings.admin_port}/stats?format=json&filter="
+        self.interpreter_double, self.failing_remixer = interpreter, failing_remixer
+        self.interpreter = interpreter_pb2_grpc.InterpreterServiceStub(self.channel)
+        self.remixer = remixer_pb2_grpc.RemixerServiceStub(self.channel)
         self.session_double, self.separator_double = session, separator
         self.session = session_pb2_grpc.SessionServiceStub(self.channel)
         self.separator = separator_pb2_grpc.SeparatorServiceStub(self.channel)
+
+    def count(self, name: str) -> int:
+        """What Envoy counted."""
+        with urllib.request.urlopen(self._admin + name) as answer:
+            (found,) = json.load(answer)["stats"]
+        return found["value"]
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder: Path = tmp_path_factory.mktemp("between")
-    server = grpc.server(concurrent.futures.ThreadPoolExecutor(16))
-    session, separator = Session(), Separator()
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(80))
+    session, separator, interpreter = Session(), Separator(), Interpreter()
+    interpreter_pb2_grpc.add_InterpreterServiceServicer_to_server(interpreter, server)
+    remixer_pb2_grpc.add_RemixerServiceServicer_to_server(Remixer(works=True), server)
+    # Another remixer, which answers health checks and nothing else.
+    other = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+    failing = Remixer(works=False)
+    remixer_pb2_grpc.add_RemixerServiceServicer_to_server(failing, other)
     session_pb2_grpc.add_SessionServiceServicer_to_server(session, server)
     separator_pb2_grpc.add_SeparatorServiceServicer_to_server(separator, server)
     alive = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(alive, server)
+    health_pb2_grpc.add_HealthServicer_to_server(alive, other)
     for name in SERVICES:
         service = f"mixdown.{name}.v1.{name.title()}Service"
         alive.set(service, health_pb2.HealthCheckResponse.SERVING)
     port = server.add_insecure_port("127.0.0.1:0")
+    other_port = other.add_insecure_port("127.0.0.1:0")
     server.start()
+    other.start()
     settings = EnvoySettings(
         address="127.0.0.1",
         port=free_port(),
@@ -91,12 +151,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         folder=folder,
         separator_calls=CALLS,
     )
-    with running_envoy(settings):
-        bench = Bench(settings.internal_port, session, separator)
+
+    def add_remixer(config: dict[str, Any]) -> None:
+        clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
+        (locality,) = clusters["remixer"]["load_assignment"]["endpoints"]
+        address = {"address": "127.0.0.1", "port_value": other_port}
+        locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
+
+    with running_envoy(settings, add_remixer):
+        bench = Bench(settings, session, separator, interpreter, failing)
         yield bench
         bench.channel.close()
     separator.ended.set()
     server.stop(0)
+    other.stop(0)
 
 
 def test_what_only_reads_is_asked_again(bench):
@@ -116,6 +184,32 @@ def test_a_stream_is_not_begun_twice(bench):
         list(bench.session.WatchEvents(session_pb2.WatchEventsRequest(turn_id="turn")))
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert bench.session_double.asked["turn"] == 1
+
+
+def test_a_service_that_says_it_is_well_and_fails_is_left_alone(bench):
+    for _ in range(100):
+        # Who asks notices nothing: what only reads is asked of the other one again.
+        bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=5)
+    # Five failures in a row, and what was under way when they were counted.
+    assert 5 <= bench.failing_remixer.asked <= 10
+    assert bench.count("cluster.remixer.outlier_detection.ejections_active") == 1
+
+
+def test_asking_again_has_a_budget(bench):
+    calls = 60
+
+    def ask(_) -> grpc.StatusCode:
+        request = interpreter_pb2.InterpretRequest(prompt="hello")
+        with pytest.raises(grpc.RpcError) as caught:
+            bench.interpreter.Interpret(request, timeout=20)
+        return caught.value.code()
+
+    with concurrent.futures.ThreadPoolExecutor(calls) as threads:
+        codes = set(threads.map(ask, range(calls)))
+    assert codes == {grpc.StatusCode.UNAVAILABLE}
+    # Twice more for each would be 180: a service that is down is not buried.
+    assert calls < bench.interpreter_double.asked["hello"] < 1.6 * calls
+    assert bench.count("cluster.interpreter.upstream_rq_retry_overflow") > 0
 
 
 def test_the_breaker_opens_where_the_separators_have_enough_and_closes_again(bench):

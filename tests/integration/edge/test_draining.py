@@ -1,0 +1,211 @@
+"""A separator that goes costs no turn, and separators that have enough make turns wait."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+
+import mixdown
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.errors import error_from_call
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
+from services.local.envoy import EnvoySettings
+from services.local.suite import SERVICES
+from tests.integration.edge.conftest import running_envoy
+from tests.integration.gateway.comparing import samples_of
+from tests.integration.gateway.conftest import Suite, eventually, free_port, noise_wav
+
+SEPARATOR = "tests.integration.gateway.separator_double"
+CALLS = 6
+TURNS = 6
+
+
+@dataclass
+class Cluster:
+    """Two separators behind one Envoy, and everything in front of them."""
+
+    suite: Suite
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start_separator(self, name: str, drain_seconds: float) -> None:
+        self.suite.start(
+            name,
+            SEPARATOR,
+            MIXDOWN_DRAIN_SECONDS=str(drain_seconds),
+            COUNTER_FILE=str(self.counter(name)),
+        )
+        self.suite.wait(name)
+
+    def counter(self, name: str) -> Path:
+        return self.suite.folder / f"{name}.count"
+
+    def running(self, name: str) -> int:
+        return int(self.counter(name).read_text() or 0)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    suite = Suite(tmp_path_factory.mktemp("cluster"))
+    suite.temporary.mkdir()
+    suite.ports = {name: free_port() for name in (*SERVICES, "separator-2", "internal")}
+    cluster = Cluster(suite, free_port())
+    through_envoy = {
+        f"MIXDOWN_{name.upper()}_ADDRESS": suite.address("internal") for name in SERVICES
+    }
+    settings = EnvoySettings(
+        address="127.0.0.1",
+        port=cluster.port,
+        internal_port=suite.ports["internal"],
+        admin_port=free_port(),
+        ports={name: suite.ports[name] for name in SERVICES},
+        folder=suite.folder,
+        separator_calls=CALLS,
+    )
+
+    def add_separator(config: dict[str, Any]) -> None:
+        clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
+        (locality,) = clusters["separator"]["load_assignment"]["endpoints"]
+        address = {"address": "127.0.0.1", "port_value": suite.ports["separator-2"]}
+        locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
+
+    try:
+        suite.start("session", "services.session")
+        suite.start("interpreter", "services.interpreter", MIXDOWN_ENGINE="builtin")
+        suite.start("remixer", "services.remixer", **through_envoy)
+        suite.start(
+            "gateway",
+            "services.gateway",
+            **through_envoy,
+            MIXDOWN_DEVELOPMENT_USER="local",
+            MIXDOWN_PATIENCE_SECONDS="20",
+        )
+        for name in ("separator", "separator-2"):
+            cluster.start_separator(name, drain_seconds=20)
+        suite.wait("session", "interpreter", "remixer")
+        suite.wait("gateway", reaching=False)
+        with running_envoy(settings, add_separator):
+            suite.wait("gateway")
+            yield cluster
+    finally:
+        suite.stop()
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten seconds, which the slow model takes two for."""
+    path = tmp_path_factory.mktemp("song") / "song.wav"
+    path.write_bytes(noise_wav(10.0, seed=21))
+    return path
+
+
+async def stem(client: mixdown.Client, track: Any, model: str, folder: Path) -> bytes:
+    session = await client.create_session(track, model=model)
+    turn = await session.separate(["vocals"], folder=folder)
+    return samples_of(turn.files[0].path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "drain_seconds"),
+    [("separator", 20), ("separator-2", 0.3)],
+    ids=["with time", "cut off"],
+)
+async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, drain_seconds):
+    cluster.suite.processes[name].terminate()
+    cluster.suite.processes[name].wait(30)
+    cluster.start_separator(name, drain_seconds)
+    async with mixdown.connect(cluster.address) as client:
+        # Other bytes for each turn: what was made before is not made again.
+        paths = [tmp_path / f"{number}.wav" for number in range(2 * TURNS)]
+        seed = round(drain_seconds * 100) + len(name) * 1000
+        for number, path in enumerate(paths):
+            path.write_bytes(noise_wav(6.0, seed=seed + number))
+        tracks = [await client.upload(path) for path in paths]
+        early = [
+            asyncio.create_task(stem(client, track, "slow", tmp_path / f"early {number}"))
+            for number, track in enumerate(tracks[:TURNS])
+        ]
+
+        def both_are_at_work() -> bool:
+            return all(cluster.running(one) > 0 for one in ("separator", "separator-2"))
+
+        assert await asyncio.to_thread(eventually, both_are_at_work, 20)
+        cluster.suite.processes[name].send_signal(signal.SIGTERM)
+        late = [
+            asyncio.create_task(stem(client, track, "slow", tmp_path / f"late {number}"))
+            for number, track in enumerate(tracks[TURNS:])
+        ]
+        found = await asyncio.gather(*early, *late)
+        # The double's vocals are half of the song, whoever gave which part of them.
+        expected = [
+            await stem(client, track, "shares", tmp_path / f"expected {number}")
+            for number, track in enumerate(tracks)
+        ]
+    assert found == expected
+    assert await asyncio.to_thread(cluster.suite.processes[name].wait, 30) == 0
+    cluster.start_separator(name, drain_seconds=20)
+
+
+@asynccontextmanager
+async def all_places_taken(cluster: Cluster, track: Any) -> AsyncIterator[None]:
+    """Calls of the separators, as many as the breaker lets through."""
+    async with aio.insecure_channel(cluster.suite.address("internal")) as channel:
+        stub = separator_pb2_grpc.SeparatorServiceStub(channel)
+        request = separator_pb2.SeparateRequest(track=track.blob, model="stuck", stems=["bass"])
+        calls = [stub.Separate(request) for _ in range(CALLS)]
+        for call in calls:
+            await call.read()
+        yield
+        for call in calls:
+            call.cancel()
+
+
+async def test_a_turn_waits_while_the_breaker_is_open(cluster, song, tmp_path):
+    async with mixdown.connect(cluster.address) as client:
+        track = await client.upload(song)
+        session = await client.create_session(track, model="shares")
+        waited = asyncio.Event()
+
+        def see(event: conversation_pb2.TurnEvent) -> None:
+            if event.progress.stage == conversation_pb2.Progress.STAGE_QUEUED:
+                waited.set()
+
+        async with all_places_taken(cluster, track):
+            turn = asyncio.create_task(session.separate(["drums"], folder=tmp_path, on_event=see))
+            await asyncio.wait_for(waited.wait(), 10)
+            assert not turn.done()
+        assert [file.name for file in (await turn).files] == ["drums"]
+
+
+async def test_a_turn_says_that_the_separators_have_enough_and_rests(cluster, song, tmp_path):
+    async with (
+        mixdown.connect(cluster.address) as client,
+        aio.insecure_channel(cluster.address) as channel,
+    ):
+        track = await client.upload(song)
+        session = await client.create_session(track, model="slow")
+        stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+        request = gateway_pb2.SeparateRequest(session_id=session.session_id, stems=["other"])
+        events = []
+        async with all_places_taken(cluster, track):
+            with pytest.raises(aio.AioRpcError) as caught:
+                async for event in stub.Separate(request):
+                    events.append(event)
+        told = error_from_call(caught.value, cluster.address)
+        assert (told.code, told.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVICE_UNAVAILABLE")
+        assert told.retry_after_seconds == 1.0
+        turn = await client.wait_for(events[0].turn_id, folder=tmp_path)
+        assert [file.name for file in turn.files] == ["other"]
