@@ -9,14 +9,16 @@ from typing import Any
 
 from mixdown.mix import (
     COMPRESSION_LEVELS,
+    MAX_EQ_BANDS,
+    MAX_PASSAGES,
     NEUTRAL,
     RANGES,
     EqBand,
     Filter,
     Mix,
     TargetSettings,
+    edited,
 )
-from mixdown.mix.settings import MAX_EQ_BANDS
 from services.interpreter.intent import (
     NUMBER_SETTINGS,
     Adjustment,
@@ -24,6 +26,7 @@ from services.interpreter.intent import (
     CompressionChange,
     Edit,
     Limitation,
+    TimeRange,
 )
 
 SAME_BAND_OCTAVES = 1 / 6
@@ -45,9 +48,31 @@ def apply_edits(mix: Mix, edits: Iterable[Edit]) -> Applied:
     """Applies edits in order. Never raises for a value out of range: it is clamped."""
     limitations: list[Limitation] = []
     for edit in edits:
-        settings = _changed(mix[edit.target], edit, limitations)
-        mix = mix.with_target(edit.target, _rounded(settings))
+        report: list[Limitation] = []
+        settings = _in_its_range(mix[edit.target], edit, report)
+        if len(settings.passages) > MAX_PASSAGES:
+            text = f"the {edit.target} already change {MAX_PASSAGES} times; I left that out"
+            limitations.append(Limitation("not_done", text, edit.target, edit.setting))
+            continue
+        # A change may meet several passages and be clamped alike in each.
+        limitations += dict.fromkeys(report)
+        mix = mix.with_target(edit.target, settings)
     return Applied(mix, tuple(limitations))
+
+
+def _in_its_range(settings: TargetSettings, edit: Edit, report: list[Limitation]) -> TargetSettings:
+    if isinstance(edit.change, Clearing) and edit.change.setting == "passages":
+        return replace(settings, passages=())
+    if isinstance(edit.change, Clearing) and edit.change.setting == "all" and edit.range is None:
+        return NEUTRAL
+    stretch = edit.range or TimeRange(0.0)
+    start_s = RANGES["passages.start_s"].clamp(stretch.start_s)
+    end_s = stretch.end_s
+    if end_s is not None:
+        end_s = RANGES["passages.end_s"].clamp(end_s)
+        if end_s <= start_s:
+            return settings
+    return edited(settings, lambda held: _rounded(_changed(held, edit, report)), start_s, end_s)
 
 
 def difference(before: Mix, after: Mix) -> tuple[Edit, ...]:
@@ -66,7 +91,21 @@ def difference(before: Mix, after: Mix) -> tuple[Edit, ...]:
         if old.compression != new.compression:
             edits.append(Edit(target, "compression", CompressionChange(new.compression)))
         edits += _band_differences(target, old, new)
+        edits += _passage_differences(target, old, new)
     return tuple(edits)
+
+
+def _passage_differences(target: str, old: TargetSettings, new: TargetSettings) -> list[Edit]:
+    if old.passages == new.passages:
+        return []
+    edits = [Edit(target, "clear", Clearing("passages"))] if old.passages else []
+    for passage in new.passages:
+        stretch = TimeRange(passage.start_s, passage.end_s)
+        edits += (
+            replace(edit, range=stretch)
+            for edit in difference(Mix({target: new.outside}), Mix({target: passage.settings}))
+        )
+    return edits
 
 
 def _band_differences(target: str, old: TargetSettings, new: TargetSettings) -> list[Edit]:
@@ -166,6 +205,8 @@ def cleared(settings: TargetSettings, clearing: Clearing) -> TargetSettings:
             return replace(settings, eq=())
         case "filters":
             return replace(settings, filters=())
+        case "passages":
+            return replace(settings, passages=())
         case "filter":
             kept = tuple(item for item in settings.filters if item.type != clearing.filter_type)
             return replace(settings, filters=kept)
@@ -188,11 +229,16 @@ def _clamp(target: str, setting: str, wanted: float, report: list[Limitation]) -
     return used
 
 
+_NOUNS = {
+    name: f" of {name}" for name in ("reverb", "pan", "echo", "chorus", "distortion", "width")
+} | {"echo_feedback": " of echo feedback"}
+
+
 def _clamped_text(target: str, setting: str, wanted: float, used: float) -> str:
     if setting == "reverb" and used == 0:
         return f"there is no more reverb on the {target} to take away"
     unit = RANGES[setting].unit
-    unit = f" {unit}" if unit else {"reverb": " of reverb", "pan": " of pan"}.get(setting, "")
+    unit = f" {unit}" if unit else _NOUNS.get(setting, "")
     sign = "+" if setting in {"gain_db", "eq.gain_db", "pitch_semitones"} else ""
     more = "more" if wanted > used else "less"
     return f"{wanted:{sign}.4g}{unit} is {more} than I can do; I used {used:{sign}.4g}{unit}"

@@ -77,6 +77,7 @@ def context_from(document: Mapping[str, Any]) -> Context:
         history=history,
         proposal=_proposal(proposed, mix) if proposed else None,
         stems=tuple(document.get("stems") or FOUR_STEMS),
+        track_seconds=document.get("track_seconds"),
     )
 
 
@@ -208,6 +209,8 @@ def _target_difference(
 def _equal(found: Any, wanted: Any, key: str) -> bool:
     if key in {"eq", "filters"}:
         return _same_bands(list(found), list(wanted))
+    if key == "passages":
+        return _same_passages(list(found), list(wanted))
     if isinstance(wanted, list):
         return bool(wanted[0] - 1e-9 <= found <= wanted[1] + 1e-9)
     if isinstance(wanted, bool | str):
@@ -226,6 +229,23 @@ def _same_bands(found: list[Mapping[str, Any]], wanted: list[Mapping[str, Any]])
         if matches and _same_bands(found[:index] + found[index + 1 :], others):
             return True
     return False
+
+
+def _same_passages(found: list[Mapping[str, Any]], wanted: list[Mapping[str, Any]]) -> bool:
+    if len(found) != len(wanted):
+        return False
+    return all(
+        _equal(one["start_s"], other["start_s"], "start_s")
+        and _same_end(one.get("end_s"), other.get("end_s"))
+        and not _target_difference(one["settings"], other["settings"], "", Mix())
+        for one, other in zip(found, wanted, strict=True)
+    )
+
+
+def _same_end(found: float | None, wanted: Any) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
+    return _equal(found, wanted, "end_s")
 
 
 def _tone_difference(

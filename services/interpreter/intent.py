@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from mixdown.mix import MASTER, Compression, EqBand, Filter, FilterType, Mix, Output
 
 FOUR_STEMS = ("vocals", "drums", "bass", "other")
 
-Setting = Literal[
-    "gain_db", "muted", "pan", "reverb", "pitch_semitones", "compression", "eq", "filters", "clear"
-]
-NumberSetting = Literal["gain_db", "pan", "reverb", "pitch_semitones"]
-NUMBER_SETTINGS: tuple[NumberSetting, ...] = ("gain_db", "pan", "reverb", "pitch_semitones")
+NumberSetting = Literal[
+    "gain_db", "pan", "reverb", "pitch_semitones", "echo", "echo_time_ms", "echo_feedback",
+    "chorus", "distortion", "width", "fade_in_s", "fade_out_s",
+]  # fmt: skip
+NUMBER_SETTINGS: tuple[NumberSetting, ...] = get_args(NumberSetting)
+Setting = NumberSetting | Literal["muted", "compression", "eq", "filters", "clear"]
+SETTINGS: tuple[Setting, ...] = (
+    *NUMBER_SETTINGS, "muted", "compression", "eq", "filters", "clear",
+)  # fmt: skip
 
 ClarificationReason = Literal[
     "unsupported_stem", "unsupported_operation", "ambiguous", "help", "out_of_scope", "greeting"
 ]
 HistoryAction = Literal["undo", "redo", "reset"]
 EngineName = Literal["builtin", "openai"]
-ClearedSetting = Literal["all", "eq", "filters", "filter", "eq_band"]
+ClearedSetting = Literal["all", "eq", "filters", "filter", "eq_band", "passages"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Clearing:
     """Settings that go back to neutral.
 
     Args:
-        setting: All settings, every EQ band, every filter, one filter, or one EQ band.
+        setting: All settings, every EQ band, every filter, one filter, one EQ band, every passage.
         filter_type: The filter that goes, for "filter".
         frequency_hz: The frequency whose bands go (within a sixth of an octave), for "eq_band".
     """
@@ -62,15 +66,25 @@ Change = Adjustment | bool | CompressionChange | EqBand | Filter | Clearing
 
 
 @dataclass(frozen=True)
+class TimeRange:
+    """A stretch of the track, in seconds; it ends with the track where `end_s` is None."""
+
+    start_s: float
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Edit:
     """A change of one setting of one target.
 
     The type of `change` follows `setting`: Adjustment for numbers, bool for "muted", and so on.
+    `range` is where it holds; None: everywhere.
     """
 
     target: str
     setting: Setting
     change: Change
+    range: TimeRange | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +173,7 @@ class Context:
         stems: Stems of the model in use.
         undo_mixes: Mixes that undo brings back, nearest first; None where they are not known.
         redo_mixes: Mixes that redo brings back, nearest first; None where they are not known.
+        track_seconds: How long the track is; None where that is not known.
     """
 
     mix: Mix = field(default_factory=Mix)
@@ -167,6 +182,7 @@ class Context:
     stems: tuple[str, ...] = FOUR_STEMS
     undo_mixes: tuple[Mix, ...] | None = None
     redo_mixes: tuple[Mix, ...] | None = None
+    track_seconds: float | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:

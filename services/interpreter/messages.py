@@ -47,6 +47,7 @@ from services.interpreter.intent import (
     Remix,
     Separation,
     Setting,
+    TimeRange,
     kind_of,
 )
 
@@ -56,7 +57,6 @@ Value = TypeVar("Value")
 MAX_HISTORY = 50
 MAX_KNOWN_MIXES = 16
 
-_NUMBER_SETTINGS: tuple[Setting, ...] = ("gain_db", "pan", "reverb", "pitch_semitones")
 _REASONS: dict[ClarificationReason, intent_pb2.Clarification.Reason.ValueType] = {
     "unsupported_stem": intent_pb2.Clarification.REASON_UNSUPPORTED_STEM,
     "unsupported_operation": intent_pb2.Clarification.REASON_UNSUPPORTED_OPERATION,
@@ -76,6 +76,7 @@ _CLEARED: dict[ClearedSetting, intent_pb2.Clearing.Setting.ValueType] = {
     "filters": intent_pb2.Clearing.SETTING_FILTERS,
     "filter": intent_pb2.Clearing.SETTING_FILTER,
     "eq_band": intent_pb2.Clearing.SETTING_EQ_BAND,
+    "passages": intent_pb2.Clearing.SETTING_PASSAGES,
 }
 _FILTER_TYPES: dict[FilterType, mix_pb2.Filter.Type.ValueType] = {
     "lowpass": mix_pb2.Filter.TYPE_LOWPASS,
@@ -117,6 +118,7 @@ def _context(message: interpreter_pb2.Context, stems: tuple[str, ...]) -> Contex
         stems=stems,
         undo_mixes=tuple(_mix(item, stems) for item in message.undo_mixes[:MAX_KNOWN_MIXES]),
         redo_mixes=tuple(_mix(item, stems) for item in message.redo_mixes[:MAX_KNOWN_MIXES]),
+        track_seconds=message.track_seconds or None,
     )
 
 
@@ -164,23 +166,36 @@ def intent_from_message(message: intent_pb2.Intent) -> Intent | None:
 
 
 def _edit(message: intent_pb2.Edit) -> Edit | None:
+    changed = _setting_and_change(message)
+    if changed is None:
+        return None
+    return Edit(message.target, *changed, range=_range(message))
+
+
+def _range(message: intent_pb2.Edit) -> TimeRange | None:
+    if not message.HasField("range"):
+        return None
+    stretch = message.range
+    return TimeRange(stretch.start_s, stretch.end_s if stretch.HasField("end_s") else None)
+
+
+def _setting_and_change(message: intent_pb2.Edit) -> tuple[Setting, Change] | None:
     name = message.WhichOneof("change")
     match name:
-        case "gain_db" | "pan" | "reverb" | "pitch_semitones":
-            return Edit(message.target, name, _adjustment(getattr(message, name)))
-        case "muted":
-            return Edit(message.target, "muted", message.muted)
-        case "compression":
-            return Edit(message.target, "compression", _compression(message.compression))
-        case "eq_band":
-            return Edit(message.target, "eq", eq_band_from_message(message.target, message.eq_band))
-        case "filter":
-            item = filter_from_message(message.target, message.filter)
-            return Edit(message.target, "filters", item)
-        case "clear":
-            return Edit(message.target, "clear", _clearing(message.clear))
-        case _:
+        case None:
             return None
+        case "muted":
+            return "muted", message.muted
+        case "compression":
+            return "compression", _compression(message.compression)
+        case "eq_band":
+            return "eq", eq_band_from_message(message.target, message.eq_band)
+        case "filter":
+            return "filters", filter_from_message(message.target, message.filter)
+        case "clear":
+            return "clear", _clearing(message.clear)
+        case _:
+            return name, _adjustment(getattr(message, name))
 
 
 def _adjustment(message: intent_pb2.Adjustment) -> Adjustment:
@@ -273,6 +288,15 @@ def intent_to_message(intent: Intent) -> intent_pb2.Intent:
 
 
 def _edit_to_message(edit: Edit) -> intent_pb2.Edit:
+    message = _change_to_message(edit)
+    if edit.range is not None:
+        message.range.CopyFrom(
+            intent_pb2.TimeRange(start_s=edit.range.start_s, end_s=edit.range.end_s)
+        )
+    return message
+
+
+def _change_to_message(edit: Edit) -> intent_pb2.Edit:
     change: Change = edit.change
     match change:
         case bool():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mixdown.mix import MASTER, EqBand, Filter, Mix, TargetSettings
+from mixdown.mix import Mix
+from services.interpreter.changes import changes_between, name
 from services.interpreter.intent import (
     ClarificationReason,
     Context,
@@ -26,17 +27,20 @@ _CANNOT: Mapping[str, str] = {
     "semitones up or down?",
     "generating music": "I only work with what is in the track; I can bring out a part or mute it.",
     "recorded echo": "I can't take out an echo that is in the recording, only reverb set here.",
-    "delay or echo": "I have no delay or echo; some reverb, perhaps?",
-    "distortion": "I have no distortion; heavy compression or a telephone filter gets rough, too.",
-    "chorus or modulation effects": "I have no modulation effects; pitch, reverb, EQ and filters "
-    "I have.",
+    "echo in time with the beat": "I don't know the tempo, but I can set the time between echoes: "
+    "how many milliseconds?",
+    "lo-fi sounds": "I have no lo-fi effects; distortion or a telephone filter gets rough, too.",
+    "chorus or modulation effects": "I have no such effect; chorus, echo, pitch shifting and "
+    "filters I have.",
     "gating or side-chaining": "I have no gate, limiter or side-chain; light, medium or heavy "
     "compression I have.",
     "de-essing": "I have no de-esser, but I can make it less sibilant with the EQ.",
     "noise reduction": "I can't remove noise, but a high-pass takes out rumble, a low-pass hiss.",
-    "stereo width": "I can't change the stereo width, but I can pan each stem.",
-    "cutting and arranging": "I can't cut, fade or rearrange; I change how the whole track sounds.",
-    "editing only a section": "I can only change the whole track, not a section of it.",
+    "phase and surround": "I can't do that, but I can make it wider, narrower or mono, "
+    "and pan stems.",
+    "cutting and arranging": "I can't cut or rearrange; I can fade in and out and mute a passage.",
+    "editing only a section": "I don't know where that part of the song is. Tell me the times, "
+    "such as “from 1:10 to 1:25”.",
     "other recordings": "I can only work with the track of this session.",
     "analysing the track": "I don't analyse the track; tell me what you would like to change.",
 }
@@ -61,93 +65,6 @@ def done(
                 else "here is the mix as it is now"
             )
     return _sentences([sentence, *(item.text for item in limitations)])
-
-
-def changes_between(before: Mix, after: Mix) -> Iterable[str]:
-    """Yields a phrase for each setting that changed, with its new value."""
-    for target in sorted({*before.targets, *after.targets}, key=_order):
-        old, new = before[target], after[target]
-        if new.is_neutral and not old.is_neutral:
-            yield _cleared(target, old)
-            continue
-        yield from _number_changes(target, old, new)
-        yield from _band_changes(target, old, new)
-
-
-def _cleared(target: str, old: TargetSettings) -> str:
-    if set(old.changed()) == {"muted"}:
-        return f"{name(target)} back on"
-    if set(old.changed()) == {"reverb"}:
-        return f"{name(target)} dry again"
-    if set(old.changed()) == {"pan"}:
-        return f"{name(target)} in the centre"
-    return f"{name(target)} back to the original"
-
-
-def _number_changes(target: str, old: TargetSettings, new: TargetSettings) -> Iterable[str]:
-    label = name(target)
-    if old.gain_db != new.gain_db:
-        step = new.gain_db - old.gain_db
-        now = f" (now {_signed(new.gain_db)})" if old.gain_db else ""
-        yield f"{label} {'up' if step > 0 else 'down'} {abs(step):.3g} dB{now}"
-    if old.muted != new.muted:
-        yield f"{label} {'muted' if new.muted else 'back on'}"
-    if old.pan != new.pan:
-        side = "left" if new.pan < 0 else "right"
-        yield (f"{label} {abs(new.pan):.0%} {side}" if new.pan else f"{label} in the centre")
-    if old.reverb != new.reverb:
-        way = "up to" if new.reverb > old.reverb else "down to"
-        yield f"reverb on the {label} {way} {new.reverb:.3g}"
-    if old.pitch_semitones != new.pitch_semitones:
-        step = new.pitch_semitones - old.pitch_semitones
-        now = f" (now {_signed(new.pitch_semitones)})" if old.pitch_semitones else ""
-        unit = "semitone" if abs(step) == 1 else "semitones"
-        yield f"{label} pitched {'up' if step > 0 else 'down'} {abs(step):.3g} {unit}{now}"
-    if old.compression != new.compression:
-        level = "no" if new.compression == "none" else new.compression
-        yield f"{level} compression on the {label}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3g}" if value else "0"
-
-
-def _band_changes(target: str, old: TargetSettings, new: TargetSettings) -> Iterable[str]:
-    label = name(target)
-    if old.eq and not new.eq:
-        yield f"EQ off the {label}"
-    for band in new.eq:
-        if band not in old.eq:
-            yield f"{band.gain_db:+.3g} dB {_place(band)} on the {label}"
-    for item in new.filters:
-        if item not in old.filters:
-            yield f"{_filter(item)} on the {label}"
-    gone = {item.type for item in old.filters} - {item.type for item in new.filters}
-    for kind in sorted(gone):
-        yield f"{kind[:-4]}-pass off the {label}"
-
-
-def _place(band: EqBand) -> str:
-    where = {"peak": "at", "low_shelf": "below", "high_shelf": "above"}[band.type]
-    return f"{where} {frequency(band.frequency_hz)}"
-
-
-def _filter(item: Filter) -> str:
-    if item.type == "bandpass":
-        assert item.low_hz is not None and item.high_hz is not None
-        return f"band-pass from {frequency(item.low_hz)} to {frequency(item.high_hz)}"
-    assert item.cutoff_hz is not None
-    return f"{item.type[:-4]}-pass at {frequency(item.cutoff_hz)}"
-
-
-def frequency(hertz: float) -> str:
-    """Writes a frequency: "250 Hz", "3.5 kHz"."""
-    return f"{hertz / 1000:.3g} kHz" if hertz >= 1000 else f"{hertz:.3g} Hz"
-
-
-def name(target: str) -> str:
-    """Writes a target: "vocals", "whole mix"."""
-    return {MASTER: "whole mix", "other": "other stem"}.get(target, target)
 
 
 def _handed_out(intent: Separation) -> str:
@@ -181,11 +98,6 @@ def _sentences(parts: Iterable[str]) -> str:
             text = text[0].upper() + text[1:]
             written.append(text if text[-1] in ".?!" else text + ".")
     return " ".join(written)
-
-
-def _order(target: str) -> tuple[int, str]:
-    known = ("vocals", "drums", "bass", "other", "guitar", "piano", MASTER)
-    return (known.index(target) if target in known else len(known), target)
 
 
 # --- What is not done ----------------------------------------------------------------------------

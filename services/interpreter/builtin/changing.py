@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.interpreter.builtin import amounts, effects, timbre
-from services.interpreter.builtin.clauses import Clause
+from services.interpreter.builtin.clauses import COLORING_KINDS, Clause
 
 EQ_KINDS = ("region", "eq")
 
@@ -21,7 +21,7 @@ def kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
             and not clause.any_of(("small", "big"))
         ):
             return "filter"
-    for kind in ("compression", "pitch"):
+    for kind in ("compression", "pitch", *COLORING_KINDS):
         if clause.has(kind) and not frequencies:
             return kind
     if clause.has("reverb"):

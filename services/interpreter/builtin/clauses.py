@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from services.interpreter.language.lexemes import Lexeme, Number
+from services.interpreter.language.lexemes import Lexeme, Number, Span
 from services.interpreter.language.vocabulary import Reading
 
 INSTRUMENT_KINDS = (
@@ -22,6 +22,7 @@ ACTION_KINDS = (
     "pitch", "pan", "side", "eq", "region", "tone", "filter", "undo", "redo", "reset",
     "unsupported", "neutral",
     "double", "leave", "less", "more", "even", "enough", "vague", "back", "toomuch",
+    "echo", "chorus", "distortion", "width", "fade",
 )  # fmt: skip
 VERB_KINDS = (
     "set", "add", "give", "mute", "unmute", "separate", "remove", "undo", "redo", "reset", "leave",
@@ -34,7 +35,11 @@ VERB_READINGS = {
     ("down", "cut"),
     ("down", "drop"),
 }
-EFFECT_KINDS = ("reverb", "compression", "pitch", "pan", "side", "eq", "region", "tone", "filter")
+COLORING_KINDS = ("echo", "chorus", "distortion", "width", "fade")
+EFFECT_KINDS = (
+    "reverb", "compression", "pitch", "pan", "side", "eq", "region", "tone", "filter",
+    *COLORING_KINDS,
+)  # fmt: skip
 DIRECTION_KINDS = ("up", "down", "more", "less", "add", "remove", "toomuch", "give")
 PARAMETER_KINDS = (
     "small",
@@ -47,6 +52,7 @@ PARAMETER_KINDS = (
     "medium",
     "max",
     "half",
+    "span",
 )
 
 
@@ -105,6 +111,11 @@ class Clause:
     def text(self) -> str:
         """The words."""
         return " ".join(item.text for item in self.lexemes if not item.mark)
+
+    @property
+    def spans(self) -> list[Span]:
+        """The stretches of the track that it is about."""
+        return [item.span for item in self.lexemes if item.span]
 
     @property
     def unknown(self) -> list[str]:

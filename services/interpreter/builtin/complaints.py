@@ -153,22 +153,22 @@ _RECORDED = Lexeme("echo", (("unsupported", "recorded echo"),))
 
 
 def with_echo_as_reverb(turn: Turn, clause: Clause) -> Clause:
-    """Reads "less of that echo on the drums" as the reverb that is set on them."""
-    echoes = [item for item in clause.lexemes if item.has("unsupported") and "echo" in item.text]
-    if not echoes:
-        return clause
-    removes = "remov" in echoes[0].text
-    reduces = removes or clause.any_of(("less", "remove", "off", "down")) or is_excess(clause)
-    if not reduces or clause.any_of(("add", "reverb")):
+    """Reads "less of that echo on the drums" as the reverb that is set on them.
+
+    Where echo is set it stays one; where neither is, it is in the recording.
+    """
+    echoes = clause.with_kind("echo")
+    reduces = clause.any_of(("less", "remove", "off", "down")) or is_excess(clause)
+    if not echoes or not reduces or clause.any_of(("add", "reverb")):
         return clause
     named = named_in(clause, turn.context.stems)
     about = (*named.targets, *(instrument.stem for instrument in named.instruments))
-    is_set = any(turn.mix[target].reverb for target in about or turn.mix.targets)
-    meant = (*((_NO,) if removes else ()), _REVERB) if is_set else (_RECORDED,)
-    lexemes: list[Lexeme] = []
-    for item in clause.lexemes:
-        lexemes += meant if item is echoes[0] else (item,)
-    return replace(clause, lexemes=tuple(lexemes))
+    heard = about or tuple(turn.mix.targets)
+    if any(turn.mix[target].echo for target in heard):
+        return clause
+    meant = _REVERB if any(turn.mix[target].reverb for target in heard) else _RECORDED
+    lexemes = tuple(meant if item is echoes[0] else item for item in clause.lexemes)
+    return replace(clause, lexemes=lexemes)
 
 
 def _complained(clause: Clause) -> Clause:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from mixdown.mix import EqBand, Filter, Mix, TargetSettings
+from mixdown.mix import RANGES, EqBand, Filter, Mix, TargetSettings
 from services.interpreter.intent import (
     Adjustment,
     Change,
@@ -133,7 +133,8 @@ def _reverted(mix: Mix, edit: Edit) -> TargetSettings:
             before = round(getattr(settings, edit.setting) - value, 6)
             return mix.change(edit.target, **{edit.setting: before})[edit.target]
         case Adjustment():
-            return mix.change(edit.target, **{edit.setting: 0.0})[edit.target]
+            neutral = RANGES[edit.setting].neutral
+            return mix.change(edit.target, **{edit.setting: neutral})[edit.target]
         case bool(muted):
             return replace(settings, muted=not muted)
         case CompressionChange():

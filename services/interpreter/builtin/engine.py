@@ -22,6 +22,7 @@ from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
 from services.interpreter.builtin.statements import is_statement
+from services.interpreter.builtin.times import range_of, with_spans
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.builtin.wordings import plainly
 from services.interpreter.edits import difference
@@ -53,7 +54,7 @@ class BuiltinEngine:
 
 
 def _interpret(prompt: str, context: Context) -> Interpretation:
-    lexemes = plainly(lexemes_of(prompt))
+    lexemes = plainly(with_spans(lexemes_of(prompt)))
     if talk.is_injection(lexemes):
         return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.95)
     if talk.is_foreign(lexemes):
@@ -128,7 +129,14 @@ def _read_again(prompt: str, context: Context) -> Intent:
 
 def _read_one(turn: Turn, clause: Clause) -> None:
     named = turn.last_named
+    try:
+        turn.range = range_of(clause, turn.context.track_seconds)
+    except UnclearError as unclear:
+        turn.questions.append(str(unclear))
+        turn.doubt(0.6)
+        return
     _read_or_ask(turn, clause)
+    turn.range = None
     if turn.last_named == named:
         turn.mention(_subject(turn, clause))
 

@@ -13,7 +13,7 @@ from services.interpreter.language.lexemes import Lexeme
 _CONTENT = (
     "reverb", "compression", "pitch", "pan", "side", "filter", "tone", "region", "eq", "mute",
     "file", "unsupported", "undo", "redo", "reset", "swap", "opposite", "onefile", "none",
-    "before", "conditional", "q",
+    "before", "conditional", "q", "echo", "chorus", "distortion", "width", "fade",
 )  # fmt: skip
 """Kinds of words that change what an instruction means."""
 
@@ -27,6 +27,11 @@ _READ_BY: Mapping[str, frozenset[str]] = {
     "tone": frozenset({"tone", "region", "eq", "mute", "before", "q"}),
     "filter": frozenset({"filter", "region", "eq", "tone", "mute", "q", "before", "none"}),
     "mute": frozenset({"mute", "none"}),
+    "echo": frozenset({"echo", "mute", "before", "none"}),
+    "chorus": frozenset({"chorus", "mute", "before", "none"}),
+    "distortion": frozenset({"distortion", "mute", "before", "none", "tone"}),
+    "width": frozenset({"width", "q", "before", "none", "side"}),
+    "fade": frozenset({"fade", "before", "none", "unsupported"}),
 }
 """Which of them each reading uses."""
 
@@ -41,6 +46,11 @@ _UNITS: Mapping[str, frozenset[str]] = {
     "tone": frozenset(),
     "filter": frozenset({"hz", ""}),
     "mute": frozenset(),
+    "echo": frozenset({"percent", "", "millisecond", "second", "share", "times"}),
+    "chorus": frozenset({"percent", "", "share"}),
+    "distortion": frozenset({"percent", "", "share"}),
+    "width": frozenset({"percent", "times"}),
+    "fade": frozenset({"second", ""}),
 }
 
 
@@ -94,6 +104,11 @@ def check_taken(clause: Clause) -> None:
             raise UnclearError(f"All of it, or only in part? I am not sure what “{said}” means.")
 
 
+_MEASURING = {
+    "db", "percent", "hz", "semitone", "share", "second", "millisecond", "clock",
+}  # fmt: skip
+
+
 def _is_open_number(clause: Clause, index: int) -> bool:
     """Whether a number measures instead of counting: "by 3", not "4 stems"."""
     number = clause.lexemes[index].number
@@ -102,7 +117,7 @@ def _is_open_number(clause: Clause, index: int) -> bool:
     before = next(
         (item for item in reversed(clause.lexemes[:index]) if not item.has("filler")), None
     )
-    measured = number.signed or number.unit in {"db", "percent", "hz", "semitone", "share"}
+    measured = number.signed or number.unit in _MEASURING
     return measured or (before is not None and before.has("by"))
 
 

@@ -32,6 +32,11 @@ _NEUTRAL_CHANGES: tuple[tuple[str, Setting, Change], ...] = (
     ("tone", "clear", Clearing("eq")),
     ("filter", "clear", Clearing("filters")),
     ("mute", "muted", False),
+    ("echo", "echo", Adjustment(0.0, False)),
+    ("chorus", "chorus", Adjustment(0.0, False)),
+    ("distortion", "distortion", Adjustment(0.0, False)),
+    ("width", "width", Adjustment(1.0, False)),
+    ("fade", "fade_out_s", Adjustment(0.0, False)),
 )
 
 

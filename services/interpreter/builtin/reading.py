@@ -10,12 +10,14 @@ from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import check_parts, check_read, check_taken
 from services.interpreter.builtin.history import read_history
 from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
 from services.interpreter.builtin.named import Named, named_in
+from services.interpreter.builtin.passages import faded, read_rescoped
 from services.interpreter.builtin.placing import read_placing
 from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import targets_of
@@ -54,6 +56,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         raise UnclearError("I can't judge that for you. Should I just do it?")
     if clause.has("or") and not clause.text.endswith("or"):
         raise UnclearError("Which one should I do?")
+    if turn.range is not None and read_rescoped(turn, clause, named):
+        return
     if read_placing(turn, clause, named) or _read_unsupported(turn, clause, named):
         return
     if read_history(turn, clause, named):
@@ -98,6 +102,8 @@ def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool
 
 def _read_taken(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a hand-out; what it would leave unread is asked."""
+    if turn.range is not None:
+        return _read_silenced(turn, clause, named)
     known = len(turn.stems), len(turn.without), len(turn.outputs)
     if not handout.read_handout(turn, clause, named):
         return False
@@ -108,6 +114,19 @@ def _read_taken(turn: Turn, clause: Clause, named: Named) -> bool:
             del kept[length:]
         raise
     return True
+
+
+def _read_silenced(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "remove the vocals from 1:10 to 1:25": silent there. Other files are whole tracks."""
+    stems = tuple(target for target in named.targets if target != MASTER)
+    if clause.has("remove") and stems and not clause.any_of(("only", "give", "separate", "file")):
+        turn.add_edits(Edit(stem, "muted", True) for stem in stems)
+        turn.name(stems)
+        return True
+    if clause.any_of(("give", "only", "separate", "file")):
+        turn.not_done.append("cutting and arranging")
+        return True
+    return False
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -131,6 +150,9 @@ def _read_effect(
     for target in targets:
         settings = turn.mix[target]
         changes = _changes(clause, kind, settings, bass_is_tone=bass_is_tone)
+        if kind == "fade" and clause.spans:
+            turn.add_edits(faded(target, changes, clause.spans[0], turn.range))
+            continue
         turn.add_edits(Edit(target, name, change) for name, change in changes)
     turn.name(targets)
     if handout.asks_for_part(clause):
@@ -169,6 +191,8 @@ def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
     names = {
         "gain": "gain_db", "pan": "pan", "reverb": "reverb", "pitch": "pitch_semitones",
         "compression": "compression", "eq": "eq", "tone": "eq", "filter": "filters",
+        "echo": "echo", "chorus": "chorus", "distortion": "distortion", "width": "width",
+        "fade": "fade_out_s",
     }  # fmt: skip
     if kind == "gain":
         sign = effects.loudness_direction(clause)
@@ -192,6 +216,8 @@ def _changes(
             return [("pan", effects.pan_change(clause, settings))]
         case "compression":
             return [("compression", effects.compression_change(clause, settings))]
+        case "echo" | "chorus" | "distortion" | "width" | "fade":
+            return [*coloring_changes(clause, kind, settings)]
         case "tone":
             return [("eq", band) for band in timbre.tone_bands(clause)]
         case "filter":
@@ -313,7 +339,7 @@ def _tells_of_project(clause: Clause) -> bool:
     return said[:1] in (["i am"], ["we are"]) and said[1:2] in (["making"], ["doing"], ["on"])
 
 
-_ORIGINS = {"at the start", "at the beginning", "in the beginning"}
+_BORDERS = {"at the start", "at the beginning", "in the beginning", "at the end"}
 
 
 def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -325,10 +351,9 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     ]
     if "cutting and arranging" in kept and clause.any_of(("reverb",)):
         kept.remove("cutting and arranging")
-    if clause.any_of(("reset", "undo", "neutral")) and any(
-        item.text in _ORIGINS for item in clause.lexemes
-    ):
-        return False  # "reset everything to how it was at the start"
+    borders = any(item.text in _BORDERS for item in clause.lexemes)
+    if borders and clause.any_of(("reset", "undo", "neutral", "fade")):
+        return False  # "reset everything to how it was at the start", "fade it out at the end"
     if not kept or _tells_of_project(clause):
         return False
     turn.not_done += [name for name in kept if name not in turn.not_done]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixdown.mix import MASTER, EqBand, Filter
+from mixdown.mix import MASTER, RANGES, EqBand, Filter
 from services.interpreter.builtin import amounts
 from services.interpreter.builtin.clauses import ACTION_KINDS, Clause, is_filler
+from services.interpreter.builtin.coloring import (
+    CHORUS_STEP,
+    DISTORTION_STEP,
+    ECHO_STEP,
+    WIDTH_STEP,
+)
 from services.interpreter.builtin.conversation import Past, direction_of
 from services.interpreter.builtin.effects import (
     GAIN_STEP_DB,
@@ -36,7 +42,15 @@ STEPS = {
     "reverb": REVERB_STEP,
     "pitch_semitones": PITCH_STEP_SEMITONES,
     "pan": PAN_STEP,
+    "echo": ECHO_STEP,
+    "chorus": CHORUS_STEP,
+    "distortion": DISTORTION_STEP,
+    "width": WIDTH_STEP,
+    "fade_in_s": 2.0,
+    "fade_out_s": 2.0,
 }
+_AMOUNTS = {"reverb", "echo", "chorus", "distortion"}
+"""Settings from 0 to 1, which "more" raises whatever the last change of them was."""
 _REFERRING = (
     "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
     "too",
@@ -170,8 +184,8 @@ def _read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
 
 def _neutral(edit: Edit) -> Edit | None:
     match edit.change:
-        case Adjustment() if edit.setting != "gain_db":
-            return replace(edit, change=Adjustment(0.0, False))
+        case Adjustment() if edit.setting in RANGES and edit.setting != "gain_db":
+            return replace(edit, change=Adjustment(RANGES[edit.setting].neutral, False))
         case CompressionChange():
             return replace(edit, change=CompressionChange("none"))
         case EqBand(_, frequency_hz):
@@ -220,7 +234,7 @@ def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
     match edit.change:
         case Filter(kind) if number.unit == "hz" and kind != "bandpass":
             return replace(edit, change=Filter(kind, cutoff_hz=number.value))
-        case Adjustment() if edit.setting == "reverb":
+        case Adjustment() if edit.setting in _AMOUNTS:
             share = amounts.share_of_one(number)
             return None if share is None else replace(edit, change=Adjustment(share, False))
         case Adjustment(value, True) if (edit.setting, number.unit) in {
@@ -297,7 +311,7 @@ def _limited(edit: Edit, number: Number) -> Edit:
     """Returns a repeated change with another amount: "the same, but only 10%"."""
     share = amounts.share_of_one(number)
     match edit.change:
-        case Adjustment() if edit.setting in {"reverb", "pan"} and share is not None:
+        case Adjustment() if edit.setting in {*_AMOUNTS, "pan"} and share is not None:
             sign = -1 if edit.change.value < 0 else 1
             return replace(edit, change=Adjustment(sign * share, False))
         case Adjustment(value, relative) if number.unit in {"db", "semitone", ""}:
@@ -326,7 +340,7 @@ def _settled(turn: Turn, edit: Edit) -> Edit:
     match edit.change:
         case CompressionChange(level=None):
             return replace(edit, change=CompressionChange(settings.compression))
-        case Adjustment(_, True) if edit.setting in {"reverb", "pan"}:
+        case Adjustment(_, True) if edit.setting in {*_AMOUNTS, "pan", "width"}:
             value = getattr(settings, edit.setting)
             return replace(edit, change=Adjustment(value, False))
         case _:
@@ -383,14 +397,14 @@ def _vary(turn: Turn, clause: Clause, past: Past, *, sign: int, share: float) ->
 def _step(edit: Edit, sign: int, factor: float, share: float) -> Edit | None:
     direction = direction_of(edit.change) or 1
     match edit.change:
+        case Adjustment() if edit.setting not in STEPS:
+            return None
         case Adjustment():
             step = STEPS[edit.setting]
-            if edit.setting != "reverb":
-                step *= share
-            else:
+            if edit.setting in _AMOUNTS:
                 direction = 1
-            if edit.setting == "reverb" and share < 1 and factor == 1:
-                step = REVERB_STEP
+            else:
+                step *= share
             return replace(edit, change=Adjustment(sign * direction * step * factor, True))
         case CompressionChange():
             return replace(edit, change=CompressionChange(levels=sign))

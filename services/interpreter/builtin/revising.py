@@ -150,6 +150,10 @@ _COPIED: Mapping[str, Setting] = {
     "pan": "pan",
     "pitch": "pitch_semitones",
     "volume": "gain_db",
+    "echo": "echo",
+    "chorus": "chorus",
+    "distortion": "distortion",
+    "width": "width",
 }
 
 # --- Shares and multiples ------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.interpreter.builtin.clauses import (
+    COLORING_KINDS,
     DIRECTION_KINDS,
     NAMED_KINDS,
     TARGET_KINDS,
@@ -41,7 +42,7 @@ def tonal(clauses: list[Clause]) -> list[Clause]:
 
 def carried(clauses: list[Clause]) -> list[Clause]:
     """Carries operators on: "remove reverb and compression", "cut 3 dB at 1k and 2 dB at 3k"."""
-    kinds = ("reverb", "compression", "eq", "filter")
+    kinds = ("reverb", "compression", "eq", "filter", *COLORING_KINDS)
     result: list[Clause] = []
     for clause in clauses:
         before = result[-1] if result else None
@@ -103,6 +104,7 @@ def shared(clauses: list[Clause]) -> list[Clause]:
             or any(earlier.has_named_target for earlier in result[:index])
             or following.is_target_first
             or (following.has("unsupported") and not _is_bare(clause))
+            or _has_its_own_place(clause, following)
             or not following.has_named_target
             or not (
                 _is_bare(clause)
@@ -119,6 +121,17 @@ def shared(clauses: list[Clause]) -> list[Clause]:
         )
         result[index] = replace(clause, lexemes=(*clause.lexemes, *_SHARED_LINK, *names))
     return result
+
+
+def _has_its_own_place(clause: Clause, following: Clause) -> bool:
+    """Whether a target only belongs to what follows: "a bit warmer, and less echo on the snare"."""
+    if following.joiner != "," or _is_bare(clause) or not following.any_of(COLORING_KINDS):
+        return False
+    place = next(
+        (i for i, item in enumerate(following.lexemes) if any(item.has(k) for k in NAMED_KINDS)), 0
+    )
+    before = [item for item in following.lexemes[:place] if not item.has("filler")]
+    return bool(before) and before[-1].has("in")
 
 
 _SHARED_LINK = (Lexeme("on", (("in", "in"),)),)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mixdown.mix import MASTER, Mix
 from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.named import Instrument
 from services.interpreter.edits import apply_edits
-from services.interpreter.intent import Context, Edit, History, Limitation
+from services.interpreter.intent import Context, Edit, History, Limitation, TimeRange
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Turn:
         leaves: Whether something is to be left alone.
         kept: Stems that are to be left alone.
         confidence: How sure this understanding is.
+        range: The stretch of the track that the clause being read is about; None for all of it.
     """
 
     context: Context
@@ -74,6 +75,7 @@ class Turn:
     leaves: bool = False
     kept: tuple[str, ...] = ()
     confidence: float = 1.0
+    range: TimeRange | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -88,8 +90,8 @@ class Turn:
         )
 
     def add_edits(self, edits: Iterable[Edit]) -> None:
-        """Adds edits and applies them."""
-        found = list(edits)
+        """Adds edits, in the stretch that is spoken of, and applies them."""
+        found = [edit if edit.range else replace(edit, range=self.range) for edit in edits]
         applied = apply_edits(self.mix, found)
         self.edits += found
         self.mix = applied.mix

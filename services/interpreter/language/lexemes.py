@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from services.interpreter.language.numerals import numeral_at
-from services.interpreter.language.tokens import Token, tokens_of
+from services.interpreter.language.tokens import CLOCK, Token, tokens_of
 from services.interpreter.language.typos import corrected
 from services.interpreter.language.vocabulary import Reading, vocabulary
 
@@ -16,7 +16,8 @@ class Number:
 
     Args:
         value: The number, with its sign.
-        unit: "db", "hz", "percent", "semitone", "times", "share" (a quarter), or "" for none.
+        unit: "db", "hz", "percent", "semitone", "times", "share" (a quarter), "second",
+            "millisecond", "clock" (a time of the track, in seconds), or "" for none.
         signed: Whether a sign was said.
         is_range_end: Whether it ends a range ("200-400").
         more: Whether it was said as an addition ("one more semitone", "another 2 dB").
@@ -30,13 +31,29 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A stretch of the track: "from 1:10 to 1:25", "in the last 30 seconds".
+
+    Args:
+        start_s: Where it begins, in seconds.
+        end_s: Where it ends; None: with the track.
+        last_s: How many seconds before the end of the track it begins, in place of `start_s`.
+    """
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    last_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Lexeme:
-    """A phrase with its meanings, a number, a mark, or a word that is not known."""
+    """A phrase with its meanings, a number, a mark, a stretch of time, or a word not known."""
 
     text: str
     readings: tuple[Reading, ...] = ()
     number: Number | None = None
     mark: str = ""
+    span: Span | None = None
 
     def has(self, kind: str, *values: str) -> bool:
         """Whether a reading has this kind, and one of the values where any are given."""
@@ -52,11 +69,12 @@ class Lexeme:
     @property
     def is_unknown(self) -> bool:
         """Whether this is a word without a meaning."""
-        return not (self.readings or self.number or self.mark)
+        return not (self.readings or self.number or self.mark or self.span)
 
 
 _FACTORS = {"khz": ("hz", 1000.0), "tone": ("semitone", 2.0), "octave": ("semitone", 12.0)}
 _FACTORS["cent"] = ("semitone", 0.01)
+_FACTORS["minute"] = ("second", 60.0)
 
 
 def lexemes_of(text: str) -> list[Lexeme]:
@@ -117,9 +135,9 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
 
 
 def _number_lexeme(words: list[str], index: int, length: int, number: Number) -> Lexeme:
-    return Lexeme(
-        " ".join(words[index : index + length]).strip() or f"{number.value:g}", number=number
-    )
+    said = words[index : index + length]
+    digits = [f"{number.value:g}"] if not said[0] else []
+    return Lexeme(" ".join([*digits, *filter(None, said)]), number=number)
 
 
 def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Number] | None:
@@ -146,6 +164,8 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
             value, unit_length = value + 0.5, unit_length + 3  # "a semitone and a half"
         return length + unit_length, _scaled(Number(value, unit, more=more))
     length, value = found
+    if tokens[index].text == CLOCK:
+        return 1, Number(value, CLOCK, is_range_end=tokens[index].is_range_end)
     if (
         words[index + length : index + length + 1] == ["more"]
         and _unit_at(words, index + length + 1)[0]
@@ -156,12 +176,29 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         unit_length += 1 if unit else 0
     else:
         unit_length, unit = _unit_at(words, index + length)
+    if unit == "minute":
+        value, unit, unit_length = _with_seconds(tokens, words, index + length, value, unit_length)
     if unit and words[index + length + unit_length :][:3] == ["and", "a", "half"]:
         value, unit_length = value + 0.5, unit_length + 3  # "two semitones and a half"
     token = tokens[index]
     negative = token.kind == "number" and token.value < 0
     number = Number(-value if negative else value, unit, token.signed, token.is_range_end, more)
     return length + unit_length, _scaled(number)
+
+
+def _with_seconds(
+    tokens: list[Token], words: list[str], index: int, minutes: float, unit_length: int
+) -> tuple[float, str, int]:
+    """Reads "1 minute 10 seconds" as one number of seconds."""
+    place = index + unit_length
+    place += words[place : place + 1] == ["and"]
+    following = numeral_at(tokens, place) if place < len(tokens) else None
+    if following is not None:
+        length, unit = _unit_at(words, place + following[0])
+        if unit == "second":
+            end = place + following[0] + length
+            return minutes * 60 + following[1], "second", end - index
+    return minutes, "minute", unit_length
 
 
 def _unit_at(words: list[str], index: int) -> tuple[int, str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 TokenKind = Literal["word", "number", "mark"]
+
+
+CLOCK = "clock"
+"""The unit of a time of the track ("1:10"), whose value is in seconds."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ _PATTERN = re.compile(
     re.VERBOSE,
 )
 _KNOWN_SUFFIXES = re.compile(
-    r"(d[bB]s?|k(?:hz)?|hz|x|st|semitones?|percent|octaves?|cents?|s|th|nd|rd|ms|sec|secs|hertz|bpm|min)$"
+    r"(d[bB]s?|k(?:hz)?|hz|x|st|semitones?|percent|octaves?|cents?|s|th|nd|rd|ms|msec|secs?|seconds?|hertz|bpm|mins?|minutes?)$"
 )
 
 
@@ -128,7 +132,8 @@ def tokens_of(text: str) -> list[Token]:
 
 def _tokens_of_match(match: re.Match[str], text: str) -> list[Token]:
     if match["time"]:
-        return [Token("word", "timestamp")]
+        minutes, seconds = match["time"].split(":")
+        return [Token("number", CLOCK, 60.0 * int(minutes) + int(seconds))]
     if match["digits"]:
         return _number(match)
     if match["word"]:
@@ -190,7 +195,7 @@ def _with_ranges(tokens: list[Token]) -> list[Token]:
         if token == Token("mark", "range"):
             pending = True
         elif pending and token.kind == "number":
-            result.append(Token("number", "", token.value, token.signed, is_range_end=True))
+            result.append(replace(token, is_range_end=True))
             pending = False
         else:
             result.append(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mixdown.mix import EqBand, Filter, Mix, TargetSettings
+from mixdown.mix import EqBand, Filter, Mix, Passage, TargetSettings
 from services.interpreter.builtin.engine import BuiltinEngine
 from services.interpreter.golden import Outcome, outcome_of
 from services.interpreter.intent import Context, Exchange, Proposal, Separation
@@ -148,12 +148,33 @@ SETTINGS = st.builds(
         [(), (EqBand("peak", 3000, 20.0),), (EqBand("low_shelf", 100, -20.0, 2.0),)]
     ),
     filters=st.sampled_from([(), (Filter("lowpass", 1000.0),)]),
+    echo=st.floats(0, 1),
+    distortion=st.floats(0, 1),
+    width=st.floats(0, 2),
+    fade_out_s=st.floats(0, 600),
+    passages=st.sampled_from([(), (Passage(10.0, 20.0, TargetSettings(muted=True)),)]),
 )
 MIXES = st.dictionaries(st.sampled_from([*SIX_STEMS, "mix"]), SETTINGS, max_size=3).map(Mix)
 WORDS = st.one_of(
     st.sampled_from(sorted(vocabulary().words)),
     st.sampled_from(
-        ["vocals", "drums", "louder", "not", "no", ",", "3", "-5 dB", "3k", "it", "and"]
+        [
+            "vocals",
+            "drums",
+            "louder",
+            "not",
+            "no",
+            ",",
+            "3",
+            "-5 dB",
+            "3k",
+            "it",
+            "and",
+            "from 1:10",
+            "to 1:20",
+            "in the last 5 seconds",
+            "300 ms",
+        ]
     ),
 )
 
