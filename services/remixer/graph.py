@@ -11,6 +11,7 @@ its terms, and goes on until the longest one ends (reverbs have tails). The limi
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
@@ -22,11 +23,15 @@ from services.remixer.chain import Chain, Track, build_chain
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import empty, silence
 from services.remixer.frame_queue import FrameQueue
+from services.remixer.lane import Lane
 from services.remixer.plan import edited_stems
 from services.runtime.audio.reader import Samples
 
 _ORIGINAL = ""
 """Name of the original among the stems; no stem has it."""
+
+_MAX_STEPS_AHEAD = 4
+"""How many steps the slowest chain may be behind what was pushed."""
 
 CEILING_DBTP = -1.0
 """The true peak that a mix may reach where its original lies below (EBU R 128, for delivery)."""
@@ -83,6 +88,11 @@ class _Step:
     stems: Mapping[str, Samples]
     work: Mapping[str, Future[Samples]]
 
+    @property
+    def is_done(self) -> bool:
+        """Whether the chains are done with it."""
+        return all(future.done() for future in self.work.values())
+
 
 class Graph:
     """Renders outputs of an audible mix.
@@ -105,8 +115,8 @@ class Graph:
         pool: Executor | None = None,
     ) -> None:
         channels = self._channels = track.channels
-        self._pool = pool
-        self._pending: _Step | None = None
+        self._pending: deque[_Step] = deque()
+        self._has_begun = False
         self._outputs = tuple(outputs)
         kinds = {output.kind for output in self._outputs}
         edited = edited_stems(mix) if "mix" in kinds else ()
@@ -114,6 +124,7 @@ class Graph:
         self._chains: dict[str, Chain] = {
             stem: build_chain(stem, mix[stem], track) for stem in sorted(processed)
         }
+        self._lanes: dict[str, Lane[Samples]] = {stem: Lane(pool) for stem in self._chains}
         self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
         self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
         master = build_chain(MASTER, mix[MASTER], track)
@@ -133,79 +144,73 @@ class Graph:
         """By how much the limiter lowered the highest peak of the mix so far; 0 or more."""
         return self._limiter.limited_db if self._limiter else 0.0
 
-    def push(
-        self, original: Samples, stems: Mapping[str, Samples], *, more_follows: bool = False
-    ) -> dict[str, Samples]:
+    @property
+    def is_ahead(self) -> bool:
+        """Whether chains still work on frames that were pushed."""
+        return bool(self._pending)
+
+    def push(self, original: Samples, stems: Mapping[str, Samples]) -> dict[str, Samples]:
         """Takes the next frames of the original and of every needed stem.
+
+        The chains work on them while the caller goes on. Only where they are far behind, it waits.
 
         Args:
             original: Frames of the original.
             stems: As many of each stem.
-            more_follows: Whether the next ones are there already. Then the chains may work on these
-                while the caller does something with what was ready before.
 
         Returns:
             The frames that are ready, by name of output.
         """
-        before = self._pending
-        if before is not None:
-            # All of them are waited for, also when one fails: nothing works on after the render.
-            wait(before.work.values())
-        self._pending = _Step(original, stems, self._submit(stems))
-        ready = self._completed(before)
-        if not more_follows or self._pool is None:
-            ready = self._joined(ready, self._last_step())
-        return ready
-
-    def _submit(self, stems: Mapping[str, Samples]) -> dict[str, Future[Samples]]:
-        if self._pool is not None and len(self._chains) > 0:
-            return {
-                name: self._pool.submit(chain.process, stems[name])
-                for name, chain in self._chains.items()
-            }
-        work: dict[str, Future[Samples]] = {}
-        for name, chain in self._chains.items():
-            work[name] = Future()
-            work[name].set_result(chain.process(stems[name]))
-        return work
-
-    def _last_step(self) -> dict[str, Samples]:
-        step, self._pending = self._pending, None
-        return self._completed(step)
-
-    def _completed(self, step: _Step | None) -> dict[str, Samples]:
-        """Returns what is ready once the chains are done with a step."""
-        if step is None:
-            return {output.name: empty(self._channels) for output in self._outputs}
-        wait(step.work.values())
-        processed = {name: future.result() for name, future in step.work.items()}
-        for name, block in ((_ORIGINAL, step.original), *step.stems.items()):
-            for total in self._without.values():
-                total.push(name, block)
-        return self._collect(step.original, step.stems, processed)
-
-    @staticmethod
-    def _joined(first: Mapping[str, Samples], second: Mapping[str, Samples]) -> dict[str, Samples]:
-        return {
-            name: np.concatenate((block, second[name]), axis=1) for name, block in first.items()
+        work = {
+            name: self._lanes[name].submit(chain.process, stems[name])
+            for name, chain in self._chains.items()
         }
+        self._pending.append(_Step(original, stems, work))
+        return self._collect_steps(_MAX_STEPS_AHEAD if self._has_begun else 0)
 
-    def close(self) -> None:
-        """Waits for the chains, so that nothing works on after the render."""
-        if self._pending is not None:
-            wait(self._pending.work.values())
+    def flush(self) -> dict[str, Samples]:
+        """Waits for the chains and returns the frames that are ready, by name of output."""
+        return self._collect_steps(0)
 
     def finish(self) -> dict[str, Samples]:
         """Returns the frames that are still due, tails included, by name of output."""
-        before = self._last_step()
-        processed = {stem: processor.finish() for stem, processor in self._chains.items()}
-        ready = self._joined(before, self._collect(empty(self._channels), {}, processed))
+        work = {
+            name: self._lanes[name].submit(chain.finish) for name, chain in self._chains.items()
+        }
+        self._pending.append(_Step(empty(self._channels), {}, work))
+        ready = self._collect_steps(0)
         if any(output.kind == "mix" for output in self._outputs):
             for stem, change in self._changes.items():
                 self._mix.push(stem, change.rest())
             parts = (self._master.process(self._mix.rest()), self._master.finish())
             name = next(output.name for output in self._outputs if output.kind == "mix")
             ready[name] = np.concatenate((ready[name], *parts), axis=1)
+        return ready
+
+    def close(self) -> None:
+        """Waits for the chains, so that nothing works on after the render."""
+        for step in self._pending:
+            wait(step.work.values())
+
+    def _collect_steps(self, may_wait: int) -> dict[str, Samples]:
+        """Collects the steps that are done; waits until at most `may_wait` are left."""
+        parts: list[dict[str, Samples]] = []
+        while self._pending:
+            step = self._pending[0]
+            if len(self._pending) <= may_wait and not step.is_done:
+                break
+            processed = {name: future.result() for name, future in step.work.items()}
+            self._pending.popleft()
+            for name, block in ((_ORIGINAL, step.original), *step.stems.items()):
+                for total in self._without.values():
+                    total.push(name, block)
+            parts.append(self._collect(step.original, step.stems, processed))
+        ready = {
+            output.name: _joined([part[output.name] for part in parts], self._channels)
+            for output in self._outputs
+        }
+        # Until the first frames go out nobody shall wait for the chains to get ahead.
+        self._has_begun = self._has_begun or any(block.shape[1] for block in ready.values())
         return ready
 
     def _collect(
@@ -237,3 +242,9 @@ class Graph:
                 change.push(stem, stems[stem])
             self._mix.push(stem, change.ready())
         return self._master.process(self._mix.ready())
+
+
+def _joined(blocks: Sequence[Samples], channels: int) -> Samples:
+    if len(blocks) == 1:
+        return blocks[0]
+    return np.concatenate(blocks, axis=1) if blocks else empty(channels)

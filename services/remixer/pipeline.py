@@ -13,7 +13,6 @@ import numpy as np
 
 from mixdown.mix import MASTER, Mix
 from services.remixer.artifacts import ArtifactWriter
-from services.remixer.effects.processor import empty
 from services.remixer.errors import StemsLostError
 from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
 from services.remixer.frame_queue import FrameQueue
@@ -199,25 +198,44 @@ class Pipeline:
             item.frames >= frames for item in self._inputs.values()
         )
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there is work under way, which `flush` waits for."""
+        return self._graph.is_ahead
+
     def advance(self) -> list[OutputAudio | OutputFinished]:
-        """Renders the next block; with the last one, all that is still due."""
+        """Renders the next block; with the last one, all that is still due.
+
+        What is returned may lag behind: the effects of the stems work meanwhile.
+        """
         frames = self._next_frames()
         stems = {stem: item.pop(frames) for stem, item in self._inputs.items()}
         original = self._original.read(frames)
         self._position += frames
-        blocks = self._graph.push(
-            original, stems, more_follows=not self.is_done and self.can_advance
-        )
-        rest = self._graph.finish() if self.is_done else {}
+        events = self._write(self._graph.push(original, stems))
+        if self.is_done:
+            events += self._write(self._graph.finish())
+            events += self._end()
+        return events
+
+    def flush(self) -> list[OutputAudio | OutputFinished]:
+        """Waits for the work under way and returns what came of it."""
+        return self._write(self._graph.flush())
+
+    def _write(self, blocks: Mapping[str, Samples]) -> list[OutputAudio | OutputFinished]:
         events: list[OutputAudio | OutputFinished] = []
         for name, writer in self._writers.items():
-            events += writer.write(blocks.get(name, empty(self._properties.channels)))
-            if self.is_done:
-                events += writer.write(rest[name])
-                events += writer.finish()
-                limited_db = self._graph.limited_db if name == MASTER else 0.0
-                artifact = writer.commit(limited_db, self.notes)
-                events.append(artifact.finished(name, self._loudness, cached=False))
+            if blocks[name].shape[1]:
+                events += writer.write(blocks[name])
+        return events
+
+    def _end(self) -> list[OutputAudio | OutputFinished]:
+        events: list[OutputAudio | OutputFinished] = []
+        for name, writer in self._writers.items():
+            events += writer.finish()
+            limited_db = self._graph.limited_db if name == MASTER else 0.0
+            artifact = writer.commit(limited_db, self.notes)
+            events.append(artifact.finished(name, self._loudness, cached=False))
         return events
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -26,6 +27,7 @@ from services.remixer.plan import PlannedOutput, RenderRequest
 from services.remixer.stems import (
     Separator,
     StemBlock,
+    StemEvent,
     StemsProgress,
     StemsQueued,
     StemsStarted,
@@ -33,6 +35,8 @@ from services.remixer.stems import (
 from services.runtime.blobs import BlobStore
 
 _PROGRESS_SECONDS = 0.5
+_PATIENCE_SECONDS = 0.02
+"""How long stems may take to come before what the effects are still working on is waited for."""
 
 
 class Renderer:
@@ -204,22 +208,40 @@ class _Job:
         """Feeds the pipeline with stems, and renders what can be rendered meanwhile."""
         source = self._separator.separate(self._request.track, self._model, stems)
         async with aclosing(source) as stem_events:
-            async for event in stem_events:
-                match event:
-                    case StemsQueued(position):
-                        yield Progress("queued", queue_position=position)
-                    case StemsStarted(sample_rate_hz, channels, cached):
-                        self._stage = "rendering" if cached else "separating"
-                        pipeline.expect_stems(sample_rate_hz, channels)
-                        yield Progress(self._stage)
-                    case StemsProgress(fraction, eta_seconds):
-                        if self._stage == "separating":
-                            yield Progress("separating", fraction, eta_seconds=eta_seconds)
-                    case StemBlock(stem, samples):
-                        await in_thread(pipeline.feed, stem, samples)
-                        async with aclosing(self._advance(pipeline)) as events:
-                            async for rendered in events:
-                                yield rendered
+            while True:
+                coming = asyncio.ensure_future(anext(stem_events, None))
+                try:
+                    # While stems keep coming nobody waits for the effects; else what is there
+                    # goes out.
+                    if pipeline.is_ahead and not await _comes_soon(coming):
+                        for made in await in_thread(pipeline.flush):
+                            yield made
+                    event = await coming
+                finally:
+                    await _end(coming)
+                if event is None:
+                    return
+                async with aclosing(self._take(pipeline, event)) as events:
+                    async for rendered in events:
+                        yield rendered
+
+    async def _take(self, pipeline: Pipeline, event: StemEvent) -> AsyncGenerator[Event, None]:
+        """Takes note of what the separator sent, and renders what can be rendered with it."""
+        match event:
+            case StemsQueued(position):
+                yield Progress("queued", queue_position=position)
+            case StemsStarted(sample_rate_hz, channels, cached):
+                self._stage = "rendering" if cached else "separating"
+                pipeline.expect_stems(sample_rate_hz, channels)
+                yield Progress(self._stage)
+            case StemsProgress(fraction, eta_seconds):
+                if self._stage == "separating":
+                    yield Progress("separating", fraction, eta_seconds=eta_seconds)
+            case StemBlock(stem, samples):
+                await in_thread(pipeline.feed, stem, samples)
+                async with aclosing(self._advance(pipeline)) as events:
+                    async for rendered in events:
+                        yield rendered
 
     async def _advance(self, pipeline: Pipeline) -> AsyncGenerator[Event, None]:
         """Renders until the pipeline needs more stems or is done."""
@@ -232,3 +254,18 @@ class _Job:
                 fraction = pipeline.fraction
                 eta_seconds = (now - self._began) * (1.0 - fraction) / fraction
                 yield Progress("rendering", fraction, eta_seconds=eta_seconds)
+
+
+async def _comes_soon(coming: asyncio.Future[StemEvent | None]) -> bool:
+    """Waits a little for what the separator sends next, and tells whether it is there."""
+    done, _ = await asyncio.wait([coming], timeout=_PATIENCE_SECONDS)
+    return bool(done)
+
+
+async def _end(coming: asyncio.Future[StemEvent | None]) -> None:
+    """Stops waiting for what the separator sends next, so that its stream can be closed."""
+    if not coming.done():
+        coming.cancel()
+        await asyncio.wait([coming])
+    if not coming.cancelled():
+        coming.exception()  # taken note of: whoever waits for it gets it

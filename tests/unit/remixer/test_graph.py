@@ -30,7 +30,7 @@ OUTPUTS = (
 
 
 def render(
-    mix: Mix, outputs=OUTPUTS, cuts=(), pool=None, *, more_follows=False
+    mix: Mix, outputs=OUTPUTS, cuts=(), pool=None, *, flushes=False
 ) -> dict[str, np.ndarray]:
     graph = Graph(mix, outputs, TRACK, TRUE_PEAK, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
@@ -40,11 +40,14 @@ def render(
         ready = graph.push(
             ORIGINAL[:, start:stop],
             {name: s[:, start:stop] for name, s in STEMS.items()},
-            more_follows=more_follows,
         )
         start = stop
         for name, block in ready.items():
             parts[name].append(block)
+        if flushes:
+            for name, block in graph.flush().items():
+                parts[name].append(block)
+            assert not graph.is_ahead
     for name, block in graph.finish().items():
         parts[name].append(block)
     return {name: np.concatenate(blocks, axis=1) for name, blocks in parts.items()}
@@ -102,20 +105,21 @@ def test_the_same_streams_give_the_same_bits_however_they_are_cut(cuts):
     assert all(np.array_equal(whole[name], cut[name]) for name in whole)
 
 
-@pytest.mark.parametrize("more_follows", [False, True])
-def test_neither_threads_nor_work_ahead_change_a_bit(more_follows):
+@pytest.mark.parametrize("flushes", [False, True])
+def test_neither_threads_nor_work_ahead_change_a_bit(flushes):
     alone = render(MIX, cuts=[1000] * 7)
     with ThreadPoolExecutor(3) as pool:
-        together = render(MIX, cuts=[1000] * 7, pool=pool, more_follows=more_follows)
+        together = render(MIX, cuts=[1000] * 7, pool=pool, flushes=flushes)
     assert all(np.array_equal(alone[name], together[name]) for name in alone)
 
 
 def test_a_chain_that_fails_fails_the_render():
     with ThreadPoolExecutor(2) as pool:
         graph = Graph(MIX, [Output("mix")], TRACK, TRUE_PEAK, pool)
-        graph.push(ORIGINAL, STEMS, more_follows=True)
-        with pytest.raises(KeyError):
-            graph.push(ORIGINAL, {}, more_follows=True)
+        graph.push(ORIGINAL, STEMS)
+        with pytest.raises(ValueError, match="dimensions"):
+            graph.push(ORIGINAL, {name: stem[:1] for name, stem in STEMS.items()})
+            graph.flush()
         graph.close()
 
 
