@@ -18,6 +18,8 @@ _Response = TypeVar("_Response")
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
+_LONGEST_WAIT_SECONDS = 60.0
+"""What a server tells to wait longer, such as a quota of the day, is for the caller to decide."""
 
 
 class Patience:
@@ -42,11 +44,12 @@ class Patience:
             MixdownError: it may not, or it has failed too often.
         """
         self._failures += 1
-        if not may_succeed_again(error) or self._failures >= _ATTEMPTS:
-            raise error_from_call(error, self._address) from error
-        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
         # Not before the server wants it, and not all callers at once.
         told = retry_delay_seconds(error) or 0.0
+        spent = self._failures >= _ATTEMPTS or told > _LONGEST_WAIT_SECONDS
+        if spent or not may_succeed_again(error):
+            raise error_from_call(error, self._address) from error
+        pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self._failures - 1), _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(told + pause * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
 

@@ -118,7 +118,12 @@ class TurnWork:
             interpretation = self._work.given
         else:
             interpretation = await self._ask_interpreter()
-        event = await self._leased.record(interpretation)
+        try:
+            event = await self._leased.record(interpretation)
+        except aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            raise _TurnFailedError(error_message(error)) from error
         await self._playback.show(event)
         return event.interpreted
 

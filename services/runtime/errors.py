@@ -7,6 +7,7 @@ below `MixdownError`, each class naming its code and reason once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar, cast
 
 import grpc
@@ -17,6 +18,19 @@ from grpc_status import rpc_status
 DOMAIN = "mixdown"
 
 
+@dataclass(frozen=True)
+class QuotaViolation:
+    """Which quota a call would exceed; becomes a QuotaFailure.
+
+    Args:
+        subject: What the quota counts: "user/turns", "user/bytes", "user/daily-audio".
+        description: One sentence for people.
+    """
+
+    subject: str
+    description: str
+
+
 class MixdownError(Exception):
     """What a caller is told when a call cannot be answered.
 
@@ -24,6 +38,7 @@ class MixdownError(Exception):
         message: One sentence for people; no internals.
         metadata: The variables of the message.
         retry_after_seconds: When it makes sense to call again; becomes a RetryInfo.
+        violation: Which quota stands in the way; becomes a QuotaFailure.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
@@ -35,11 +50,13 @@ class MixdownError(Exception):
         *,
         metadata: dict[str, str] | None = None,
         retry_after_seconds: float | None = None,
+        violation: QuotaViolation | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.metadata = metadata or {}
         self.retry_after_seconds = retry_after_seconds
+        self.violation = violation
 
 
 class InternalError(MixdownError):
@@ -97,6 +114,12 @@ def status_of(error: MixdownError) -> grpc.Status:
     status = status_pb2.Status(code=error.code.value[0], message=error.message)
     for detail in details:
         status.details.add().Pack(detail)
+    if error.violation is not None:
+        failure = error_details_pb2.QuotaFailure()
+        failure.violations.add(
+            subject=error.violation.subject, description=error.violation.description
+        )
+        status.details.add().Pack(failure)
     if error.retry_after_seconds is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after_seconds * 1e9))

@@ -38,7 +38,7 @@ async def serve(settings: SessionSettings) -> None:
     service = SessionService(
         database,
         settings.watch_poll_seconds,
-        TurnRules(settings.turn_attempts, settings.turn_line_limit),
+        TurnRules(settings.turn_attempts, settings.turn_line_limit, settings.quotas),
         deletion_grace=timedelta(seconds=settings.deletion_grace_seconds),
     )
     sweeper = Sweeper(

@@ -11,6 +11,7 @@ MixdownError
     │   └── InvalidEventError, UnknownMixTargetError, MixSettingOutOfRangeError
     ├── UploadConflictError, RequestIdConflictError, TurnEndedError
     ├── TurnInProgressError, TurnLineFullError, TurnLeasedError, LeaseLostError
+    ├── TurnQuotaError, StorageQuotaError, AudioQuotaError
     ├── BlobLeavingError, BlobGoneError, ShuttingDownError
     └── DatabaseUnavailableError
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import grpc
 
-from services.runtime.errors import MixdownError
+from services.runtime.errors import MixdownError, QuotaViolation
 
 
 class SessionError(MixdownError):
@@ -229,6 +230,59 @@ class LeaseLostError(SessionError):
 
     def __init__(self, turn_id: str) -> None:
         super().__init__("The lease of this turn is lost.", metadata={"turn_id": turn_id})
+
+
+class TurnQuotaError(SessionError):
+    """A user has as many turns under way or in line as allowed."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "TURN_QUOTA_EXCEEDED"
+
+    def __init__(self, limit: int) -> None:
+        message = f"{limit} turns may run or wait at once."
+        super().__init__(
+            message,
+            metadata={"limit": str(limit)},
+            retry_after_seconds=5.0,
+            violation=QuotaViolation("user/turns", message),
+        )
+
+
+class StorageQuotaError(SessionError):
+    """What a user wants to store is more than allowed."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "STORAGE_QUOTA_EXCEEDED"
+
+    def __init__(self, limit_bytes: int, stored_bytes: int) -> None:
+        message = f"{limit_bytes} bytes may be stored; delete tracks or sessions to make room."
+        super().__init__(
+            message,
+            metadata={"limit_bytes": str(limit_bytes), "stored_bytes": str(stored_bytes)},
+            violation=QuotaViolation("user/bytes", message),
+        )
+
+
+class AudioQuotaError(SessionError):
+    """A user's turns would render more audio today than allowed."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    reason = "AUDIO_QUOTA_EXCEEDED"
+
+    def __init__(
+        self, limit_minutes: float, used_minutes: float, reset_time: str, seconds: float
+    ) -> None:
+        message = f"{limit_minutes:g} minutes of audio may be rendered in a day (UTC)."
+        super().__init__(
+            message,
+            metadata={
+                "limit_minutes": f"{limit_minutes:g}",
+                "used_minutes": f"{used_minutes:.2f}",
+                "reset_time": reset_time,
+            },
+            retry_after_seconds=seconds,
+            violation=QuotaViolation("user/daily-audio", message),
+        )
 
 
 class DatabaseUnavailableError(SessionError):

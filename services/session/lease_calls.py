@@ -85,6 +85,7 @@ class LeaseCalls(Calls):
             turn_id=request.turn_id,
             token=request.lease_token,
             understanding=understanding_from_message(request.interpretation),
+            quotas=self._rules.quotas,
         )
         return event_to_message(event)
 
@@ -111,6 +112,7 @@ class LeaseCalls(Calls):
                     artifact=artifact,
                     details=to_document(request.output_finished),
                     blob_checked=request.blob_checked,
+                    quotas=self._rules.quotas,
                 )
             case _:
                 raise InvalidEventError("The event must be set.")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlmodel import col, exists, select
 
-from services.session import deletions
+from services.session import deletions, quotas
 from services.session.database import Transaction
 from services.session.sessions import delete_session
 from services.session.tables import UNFINISHED, WAITING, SessionRow, TrackRow, TurnRow, UploadRow
@@ -27,6 +27,7 @@ def expire(transaction: Transaction, *, keep: timedelta | None, keep_uploads: ti
         keep: How long sessions and tracks stay; None for ever.
         keep_uploads: How long an upload that never became a track stays.
     """
+    quotas.forget_old_usage(transaction)
     count = _expire_uploads(transaction, transaction.now - keep_uploads)
     if keep is not None:
         count += _expire_sessions(transaction, transaction.now - keep)

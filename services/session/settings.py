@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from services.runtime.settings import Settings, default_data_folder
+from services.session.quotas import Quotas
 
 
 class SessionSettings(Settings):
@@ -53,6 +54,23 @@ class SessionSettings(Settings):
         le=1000,
         description="Turns of one session that may wait for another one at once.",
     )
+    user_turn_limit: int = Field(
+        default=0,
+        ge=0,
+        description="Turns of one user that may run or wait at once. 0, the default, is no limit.",
+    )
+    user_storage_limit_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes that one user may store: tracks, files and uploads on their way, the "
+        "same content once. 0, the default, is no limit.",
+    )
+    user_daily_audio_minutes: float = Field(
+        default=0,
+        ge=0,
+        description="Minutes of audio that one user's turns may render in a day of UTC: the "
+        "track's length for each file. 0, the default, is no limit.",
+    )
     retention_days: float = Field(
         default=0,
         ge=0,
@@ -77,6 +95,13 @@ class SessionSettings(Settings):
     sweep_seconds: float = Field(
         default=600, gt=0, description="How often it is looked for what is too old."
     )
+
+    @property
+    def quotas(self) -> Quotas:
+        """What one user may use."""
+        return Quotas(
+            self.user_turn_limit, self.user_storage_limit_bytes, self.user_daily_audio_minutes
+        )
 
     @property
     def migrates_at_start(self) -> bool:

@@ -228,7 +228,8 @@ class TurnRow(_Table, table=True):
     `redo_tip_mix_id` are where the session stands once the turn is completed. `lease_expire_time`
     is NULL while nobody wants the turn: it rests. Of a turn that waits it is when somebody last
     asked for it. `last_error` is what the last who gave it back has told. `given` is the
-    interpretation that a turn without words was begun with.
+    interpretation that a turn without words was begun with. `audio_seconds` is what was charged to
+    the day of `interpret_time`.
     """
 
     __tablename__ = "turns"
@@ -294,6 +295,7 @@ class TurnRow(_Table, table=True):
     last_error: Document | None = Field(default=None, sa_type=Json)
     create_time: datetime = Field(sa_type=UtcTime)
     end_time: datetime | None = Field(default=None, sa_type=UtcTime)
+    audio_seconds: float = 0.0
     attempt_count: int = 0
     lease_token: int = Field(default=0, sa_type=BigInteger)
     lease_holder: str = Field(default="", sa_type=Text)
@@ -339,6 +341,23 @@ class ArtifactRow(_Table, table=True):
     file_name: str = Field(sa_type=Text)
     clipped_samples: int = Field(default=0, sa_type=BigInteger)
     create_time: datetime = Field(sa_type=UtcTime)
+
+
+class UsageRow(_Table, table=True):
+    """How much audio the turns of a user render in a day of UTC ("2026-11-22").
+
+    It stays when sessions are deleted: a quota cannot be had anew by deleting.
+    """
+
+    __tablename__ = "usage"
+    __table_args__ = (
+        CheckConstraint("audio_seconds >= 0", name="audio_seconds"),
+        Index("ix_usage_day", "day"),
+    )
+
+    user_id: str = _reference("users.user_id", primary_key=True)
+    day: str = Field(sa_column=Column(Text, primary_key=True))
+    audio_seconds: float = 0.0
 
 
 class DeletionRow(_Table, table=True):

@@ -32,6 +32,7 @@ class TrackCalls(Calls):
             upload_id=request.upload_id,
             display_name=request.display_name,
             total_size_bytes=request.total_size_bytes,
+            quotas=self._rules.quotas,
         )
         return upload_to_message(upload)
 

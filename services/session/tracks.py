@@ -17,6 +17,7 @@ from services.session.errors import (
 )
 from services.session.names import check_display_name
 from services.session.pagination import Page, PageRequest, after_time_key, cut_page, time_key
+from services.session.quotas import UNLIMITED, Quotas, check_bytes
 from services.session.resources import Track, Upload
 from services.session.tables import (
     ArtifactRow,
@@ -37,16 +38,18 @@ def begin_upload(
     upload_id: str,
     display_name: str,
     total_size_bytes: int,
+    quotas: Quotas = UNLIMITED,
 ) -> Upload:
-    """Begins an upload, or returns it where it exists.
+    """Begins an upload, or returns it where it exists. Its size counts as stored from here on.
 
     Raises:
+        StorageQuotaError: it is larger than what is left to the user.
         InvalidNameError: the name for people is not one.
         UploadConflictError: the upload exists with another size.
     """
     name = check_display_name(display_name)
     transaction.insert_if_absent(UserRow, {"user_id": user_id, "create_time": transaction.now})
-    transaction.insert_if_absent(
+    is_new = transaction.insert_if_absent(
         UploadRow,
         {
             "user_id": user_id,
@@ -57,6 +60,8 @@ def begin_upload(
             "create_time": transaction.now,
         },
     )
+    if is_new:
+        check_bytes(transaction, user_id, quotas)
     row = _upload_row(transaction, user_id, upload_id)
     if row.total_size_bytes != total_size_bytes:
         raise UploadConflictError(

@@ -15,7 +15,7 @@ from typing import Literal
 from sqlalchemy import bindparam, func
 from sqlmodel import col, select
 
-from services.session import events
+from services.session import events, quotas
 from services.session.database import Transaction
 from services.session.errors import TurnLineFullError
 from services.session.resources import TurnEvent
@@ -76,6 +76,8 @@ def end(
 ) -> TurnEvent:
     """Ends a turn, whose session the caller has locked; the next one in line begins."""
     was_waiting = turn.state == WAITING
+    if outcome == "failed":
+        quotas.return_audio(transaction, turn)
     turn.state = outcome
     turn.end_time = transaction.now
     turn.error = error

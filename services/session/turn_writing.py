@@ -15,6 +15,7 @@ from services.session.database import Transaction
 from services.session.errors import InvalidEventError
 from services.session.mix_history import MixChange
 from services.session.mixes import apply_change, load_mixes
+from services.session.quotas import UNLIMITED, Quotas, charge_audio, check_bytes
 from services.session.resources import NewArtifact, TurnEvent
 from services.session.tables import Document
 
@@ -45,7 +46,12 @@ class Understanding:
 
 
 def record_understanding(
-    transaction: Transaction, *, turn_id: str, token: int, understanding: Understanding
+    transaction: Transaction,
+    *,
+    turn_id: str,
+    token: int,
+    understanding: Understanding,
+    quotas: Quotas = UNLIMITED,
 ) -> TurnEvent:
     """Stores what a prompt means, and the mix that it leads to; said again, returns what is stored.
 
@@ -54,6 +60,8 @@ def record_understanding(
         LeaseLostError: the caller does not hold the turn.
         UnknownMixTargetError: the new mix names a target that the session's model does not have.
         MixSettingOutOfRangeError: a setting of the new mix is out of its range.
+        AudioQuotaError: it would render more than is left of the user's day.
+        StorageQuotaError: there is no room left for files.
     """
     session, turn = leases.require(transaction, turn_id, token)
     if turn.interpret_time is not None:
@@ -66,6 +74,9 @@ def record_understanding(
     turn.proposal = understanding.proposal
     turn.targets = list(understanding.targets)
     turn.outputs = list(understanding.outputs)
+    if turn.outputs:
+        check_bytes(transaction, session.user_id, quotas, room_bytes=1)
+        charge_audio(transaction, session, quotas, turn)
     mix = load_mixes(transaction, [line.current])[line.current]
     payload = _interpreted_payload(understanding, mix)
     return events.append(transaction, turn_id, "interpreted", payload)
@@ -95,6 +106,7 @@ def record_output_finished(
     artifact: NewArtifact,
     details: Document,
     blob_checked: bool = False,
+    quotas: Quotas = UNLIMITED,
 ) -> TurnEvent:
     """Stores an artifact and that it is complete; said again, returns what is stored.
 
@@ -105,6 +117,7 @@ def record_output_finished(
         artifact: The file.
         details: The rest of the event's message: everything but the artifact.
         blob_checked: Whether the caller has seen the blob in the store since it was refused.
+        quotas: What one user may use.
 
     Raises:
         TurnNotFoundError: there is no such turn.
@@ -112,12 +125,14 @@ def record_output_finished(
         InvalidEventError: the output has no name.
         BlobLeavingError: the blob is being deleted right now.
         BlobGoneError: the blob was deleted lately, and is not `blob_checked`.
+        StorageQuotaError: the file is larger than what is left to the user.
     """
-    leases.require(transaction, turn_id, token)
+    session, _ = leases.require(transaction, turn_id, token)
     _check_output_name(artifact.name)
     if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
         return stored
     document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
+    check_bytes(transaction, session.user_id, quotas)
     payload = {**details, "artifact": document}
     return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
 

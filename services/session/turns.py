@@ -14,7 +14,7 @@ import grpc
 from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
-from services.session import events, leases, turn_line
+from services.session import events, leases, quotas, turn_line
 from services.session.database import Transaction
 from services.session.errors import (
     RequestIdConflictError,
@@ -23,6 +23,7 @@ from services.session.errors import (
     TurnLeasedError,
 )
 from services.session.names import check_request_id
+from services.session.quotas import Quotas
 from services.session.resources import Lease, Turn, Work
 from services.session.sessions import lock_session, to_session
 from services.session.tables import (
@@ -64,10 +65,12 @@ class TurnRules:
     Args:
         attempts: How often a turn is leased before it fails.
         line_limit: How many turns of one session may wait.
+        quotas: What one user may use.
     """
 
     attempts: int = ATTEMPTS
     line_limit: int = turn_line.LIMIT
+    quotas: Quotas = quotas.UNLIMITED
 
 
 DEFAULT_RULES = TurnRules()
@@ -123,6 +126,8 @@ def begin_turn(
         RequestIdConflictError: the request id was used with another order.
         TurnInProgressError: somebody works on another turn of the session, or others wait.
         TurnLineFullError: too many turns of the session wait.
+        TurnQuotaError: too many turns of the user run or wait.
+        AudioQuotaError: the user's minutes of the day are used up.
     """
     check_request_id(request_id)
     duration = leases.check_duration(lease_duration)
@@ -132,7 +137,7 @@ def begin_turn(
     if turn is None:
         turn = _new_turn(session, request_id, order, transaction)
         _queue(transaction, turn, found, waits, rules)
-        return _first_work(transaction, session, turn, holder, duration)
+        return _first_work(transaction, session, turn, holder, duration, rules)
     if Order(turn.prompt, turn.output_format, turn.given) != order:
         raise RequestIdConflictError(request_id)
     return _claim(transaction, session, turn, holder, duration, rules)
@@ -155,6 +160,7 @@ def claim_turn(
         TurnNotFoundError: there is no such turn.
         TurnEndedError: the turn has ended.
         TurnLeasedError: somebody works on it.
+        TurnQuotaError: it rested, and too many turns of the user run or wait.
     """
     duration = leases.check_duration(lease_duration)
     session, turn = leases.lock_turn(transaction, turn_id, user_id)
@@ -263,10 +269,13 @@ def _first_work(
     turn: TurnRow,
     holder: str,
     duration: timedelta,
+    rules: TurnRules,
 ) -> Work:
     waits = turn.state == WAITING
     lease = None if waits else leases.grant(transaction, turn, holder, duration)
     transaction.rows.add(turn)
+    quotas.check_turns(transaction, session.user_id, rules.quotas)
+    quotas.check_audio(transaction, session.user_id, rules.quotas)
     accepted = events.append(
         transaction,
         turn.turn_id,
@@ -295,11 +304,14 @@ def _claim(
 ) -> Work:
     """Leases a turn if it can be leased, and returns it as it is then."""
     lease = None
+    rested = turn.lease_expire_time is None and turn.end_time is None
     if turn.state == WAITING:
         turn_line.want(transaction, turn)
     elif turn.state == UNFINISHED and not leases.is_held(transaction, turn):
         lease = _grant(transaction, turn, holder, duration, rules.attempts)
     transaction.rows.flush()
+    if rested:
+        quotas.check_turns(transaction, session.user_id, rules.quotas)
     return Work(
         user_id=session.user_id,
         turn=to_turn(transaction, turn),

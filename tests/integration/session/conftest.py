@@ -21,6 +21,7 @@ from services.runtime.settings import Settings
 from services.session.api import SessionService
 from services.session.database import Database, create_database_engine
 from services.session.schema import migrate
+from services.session.turns import DEFAULT_RULES, TurnRules
 from tests.integration.session.driver import Driver
 from tests.postgresql import PostgresqlMissingError, PostgresqlServer
 
@@ -133,7 +134,7 @@ def clock() -> Clock:
 
 @asynccontextmanager
 async def serving(
-    url: str, clock: Clock | None = None
+    url: str, clock: Clock | None = None, rules: TurnRules = DEFAULT_RULES
 ) -> AsyncIterator[session_pb2_grpc.SessionServiceAsyncStub]:
     """A replica of the service in this process, called over a socket."""
     database = Database(url, pool_size=8, clock=clock)
@@ -142,7 +143,7 @@ async def serving(
         Settings(listen="127.0.0.1:0", drain_seconds=0),
         [name],
         lambda server: session_pb2_grpc.add_SessionServiceServicer_to_server(
-            SessionService(database, poll_seconds=0.1), server
+            SessionService(database, poll_seconds=0.1, rules=rules), server
         ),
     )
     await server.start()

@@ -85,6 +85,15 @@ async def refused(code: StatusCode, reason: str) -> AsyncIterator[None]:
     assert (caught.value.code(), info.reason, info.domain) == (code, reason, "mixdown")
 
 
+def quota_failure_of(error: aio.AioRpcError) -> error_details_pb2.QuotaFailure:
+    status = rpc_status.from_call(error)
+    failure = error_details_pb2.QuotaFailure()
+    for detail in status.details if status else ():
+        if detail.Unpack(failure):
+            return failure
+    raise AssertionError("no QuotaFailure")
+
+
 def retry_info_of(error: aio.AioRpcError) -> error_details_pb2.RetryInfo | None:
     status = rpc_status.from_call(error)
     info = error_details_pb2.RetryInfo()
