@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,6 +83,9 @@ def difference(before: Mix, after: Mix) -> tuple[Edit, ...]:
         if new.is_neutral and not old.is_neutral:
             edits.append(Edit(target, "clear", Clearing("all")))
             continue
+        if old.passages and old != new:
+            # An edit everywhere would reach into them.
+            edits.append(Edit(target, "clear", Clearing("passages")))
         for setting in NUMBER_SETTINGS:
             if getattr(old, setting) != getattr(new, setting):
                 edits.append(Edit(target, setting, Adjustment(getattr(new, setting), False)))
@@ -91,21 +94,16 @@ def difference(before: Mix, after: Mix) -> tuple[Edit, ...]:
         if old.compression != new.compression:
             edits.append(Edit(target, "compression", CompressionChange(new.compression)))
         edits += _band_differences(target, old, new)
-        edits += _passage_differences(target, old, new)
+        edits += _passages_of(target, new) if old != new else ()
     return tuple(edits)
 
 
-def _passage_differences(target: str, old: TargetSettings, new: TargetSettings) -> list[Edit]:
-    if old.passages == new.passages:
-        return []
-    edits = [Edit(target, "clear", Clearing("passages"))] if old.passages else []
+def _passages_of(target: str, new: TargetSettings) -> Iterator[Edit]:
+    """Yields edits that make passages, each of them told by what differs from the outside."""
     for passage in new.passages:
         stretch = TimeRange(passage.start_s, passage.end_s)
-        edits += (
-            replace(edit, range=stretch)
-            for edit in difference(Mix({target: new.outside}), Mix({target: passage.settings}))
-        )
-    return edits
+        inside = difference(Mix({target: new.outside}), Mix({target: passage.settings}))
+        yield from (replace(edit, range=stretch) for edit in inside)
 
 
 def _band_differences(target: str, old: TargetSettings, new: TargetSettings) -> list[Edit]:
