@@ -16,6 +16,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -295,7 +296,9 @@ class TurnRow(_Table, table=True):
     last_error: Document | None = Field(default=None, sa_type=Json)
     create_time: datetime = Field(sa_type=UtcTime)
     end_time: datetime | None = Field(default=None, sa_type=UtcTime)
-    audio_seconds: float = 0.0
+    audio_seconds: float = Field(
+        default=0.0, sa_column=Column(Float, nullable=False, server_default=text("0"))
+    )
     attempt_count: int = 0
     lease_token: int = Field(default=0, sa_type=BigInteger)
     lease_holder: str = Field(default="", sa_type=Text)

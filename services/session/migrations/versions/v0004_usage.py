@@ -22,7 +22,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "day", name=op.f("pk_usage")),
     )
     op.create_index("ix_usage_day", "usage", ["day"], unique=False)
-    with op.batch_alter_table("turns") as turns:
-        turns.add_column(sa.Column("audio_seconds", sa.Float(), nullable=False, server_default="0"))
-    with op.batch_alter_table("turns") as turns:
-        turns.alter_column("audio_seconds", server_default=None)
+    # With a default of the database: services of the version before store turns meanwhile.
+    op.add_column(
+        "turns",
+        sa.Column("audio_seconds", sa.Float(), nullable=False, server_default=sa.text("0")),
+    )
