@@ -12,7 +12,8 @@ import structlog
 from services.interpreter.builtin.engine import BuiltinEngine
 from services.interpreter.errors import EngineNotConfiguredError
 from services.interpreter.intent import Clarification, Context, Interpretation
-from services.interpreter.llm.engine import LanguageModelEngine, LanguageModelError
+from services.interpreter.llm.client import LanguageModelError
+from services.interpreter.llm.engine import LanguageModelEngine
 from services.interpreter.settings import InterpreterSettings
 
 EngineChoice = Literal["builtin", "openai", "auto"]

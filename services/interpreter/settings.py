@@ -33,6 +33,12 @@ class InterpreterSettings(Settings):
     openai_model: str = Field(
         default="gpt-4.1-mini", description="The language model that is asked, by its name there."
     )
+    openai_answer_format: Literal["json_schema", "json_object", "text"] = Field(
+        default="json_schema",
+        description="How answers are kept in shape: by a strict schema; as some JSON object, with "
+        "the schema in the rules; or by the rules alone. A server that refuses a format gets the "
+        "next one by itself.",
+    )
     openai_timeout_seconds: float = Field(
         default=8.0,
         gt=0,

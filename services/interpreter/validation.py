@@ -35,6 +35,7 @@ from services.interpreter.intent import (
     Remix,
     Separation,
     Setting,
+    TimeRange,
 )
 
 MAX_EDITS = 64
@@ -116,7 +117,18 @@ def edit_from(item: Any, context: Context) -> Edit:
         raise InvalidAnswerError(_unknown_target(context))
     name = item.get("setting")
     setting, change = _change(str(name), item)
-    return Edit(str(target), setting, change)
+    return Edit(str(target), setting, change, _range(item))
+
+
+def _range(item: Mapping[str, Any]) -> TimeRange | None:
+    """Reads the stretch of the track that an edit holds in; None for all of it."""
+    if item.get("start_s") is None and item.get("end_s") is None:
+        return None
+    start_s = _number(item, "start_s") if item.get("start_s") is not None else 0.0
+    end_s = _number(item, "end_s") if item.get("end_s") is not None else None
+    if start_s < 0 or (end_s is not None and end_s <= start_s):
+        raise InvalidAnswerError("start_s must not be negative, and end_s must lie after it.")
+    return None if start_s == 0 and end_s is None else TimeRange(start_s, end_s)
 
 
 def _change(name: str, item: Mapping[str, Any]) -> tuple[Setting, Change]:

@@ -1,6 +1,6 @@
 """The OpenAI engine: classify, extract with a strict schema, validate, repair once.
 
-Works with every server that speaks the Chat Completions API with `response_format: json_schema`.
+Works with every server that speaks the Chat Completions API; `client.py` knows how they differ.
 Whatever goes wrong ends in `LanguageModelError` with a reason; the caller then takes the built-in
 engine's answer.
 """
@@ -10,21 +10,22 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import openai
 import structlog
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
+from openai.types.chat import ChatCompletionMessageParam
 from opentelemetry.trace import SpanKind
 
 from services.interpreter.intent import Context, Interpretation
 from services.interpreter.llm import prompts, schemas
 from services.interpreter.llm.answers import interpretation_from
 from services.interpreter.llm.circuit import CircuitBreaker
+from services.interpreter.llm.client import ChatClient, LanguageModelError, Question
 from services.interpreter.llm.metrics import ModelMetrics
 from services.interpreter.metrics import observe_circuit
 from services.interpreter.settings import InterpreterSettings
@@ -41,37 +42,6 @@ LONGEST_PAUSE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.25
 
 
-class LanguageModelError(Exception):
-    """The language model gave no usable answer.
-
-    Args:
-        reason: "timeout", "rate_limited", "refused", "invalid_answer", "unavailable" or
-            "circuit_open".
-        detail: What happened, for the log.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class _Question:
-    """One stage: its rules, its schema, and what was said so far."""
-
-    name: str
-    schema: schemas.Schema
-    messages: tuple[ChatCompletionMessageParam, ...]
-
-    def followed_by(self, answer: str, correction: str) -> _Question:
-        """Returns the question with the model's answer and what is wrong with it."""
-        more: tuple[ChatCompletionMessageParam, ...] = (
-            {"role": "assistant", "content": answer},
-            {"role": "system", "content": correction},
-        )
-        return _Question(self.name, self.schema, (*self.messages, *more))
-
-
 class LanguageModelEngine:
     """Understands prompts by a language model.
 
@@ -85,10 +55,10 @@ class LanguageModelEngine:
     def __init__(
         self, client: openai.AsyncOpenAI, settings: InterpreterSettings, circuit: CircuitBreaker
     ) -> None:
-        self._client = client
         self._settings = settings
         self._circuit = circuit
         self.metrics = ModelMetrics()
+        self._client = ChatClient(client, settings, self.metrics)
 
     @classmethod
     @asynccontextmanager
@@ -148,18 +118,11 @@ class LanguageModelEngine:
             "content": prompts.facts(prompt, context),
         }
         classified = await self._ask(
-            _Question(
-                "classification",
-                schemas.classification(),
-                ({"role": "system", "content": prompts.CLASSIFY}, facts),
-            )
+            Question("classification", schemas.classification(), prompts.CLASSIFY, (facts,))
         )
         kind, confidence = _kind_from(classified)
-        question = _Question(
-            kind,
-            schemas.extraction(kind, context.stems, context.targets),
-            ({"role": "system", "content": prompts.extract(kind)}, facts),
-        )
+        schema = schemas.extraction(kind, context.stems, context.targets)
+        question = Question(kind, schema, prompts.extract(kind), (facts,))
         answer = await self._ask(question)
         try:
             return interpretation_from(kind, _json(answer), context, confidence)
@@ -171,23 +134,25 @@ class LanguageModelEngine:
             except InvalidAnswerError as again:
                 raise LanguageModelError("invalid_answer", str(again)) from again
 
-    async def _ask(self, question: _Question) -> str:
+    async def _ask(self, question: Question) -> str:
         """Puts a question, again after a pause where the model is busy or away."""
         for attempt in range(1, self._settings.openai_attempts + 1):
             try:
+                seconds = self._seconds_left()
+                if seconds <= 0:
+                    raise LanguageModelError("timeout", "the caller's deadline leaves no time")
                 with self._span(question, attempt):
-                    return await self._ask_once(question)
+                    return await self._client.ask(question, seconds)
             except LanguageModelError as error:
-                last = attempt == self._settings.openai_attempts
-                if last or error.reason not in {"rate_limited", "unavailable"}:
+                if attempt == self._settings.openai_attempts or not error.may_pass:
                     raise
-                pause = _pause_seconds(attempt)
+                pause = max(_pause_seconds(attempt), error.retry_after_seconds or 0.0)
                 if self._seconds_left() <= pause:
                     raise
                 await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _span(self, question: _Question, attempt: int) -> AbstractContextManager[object]:
+    def _span(self, question: Question, attempt: int) -> AbstractContextManager[object]:
         model = self._settings.openai_model
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": "chat",
@@ -202,72 +167,15 @@ class LanguageModelEngine:
         limit = self._settings.openai_timeout_seconds
         return limit if left is None else min(limit, left - DEADLINE_RESERVE_SECONDS)
 
-    async def _ask_once(self, question: _Question) -> str:
-        seconds = self._seconds_left()
-        if seconds <= 0:
-            raise LanguageModelError("timeout", "the caller's deadline leaves no time")
-        try:
-            # The library's timeout is per read; this one holds for the whole answer.
-            async with asyncio.timeout(seconds):
-                completion = await self._client.chat.completions.create(
-                    model=self._settings.openai_model,
-                    messages=list(question.messages),
-                    response_format={
-                        "type": "json_schema",
-                        "json_schema": {
-                            "name": question.name,
-                            "strict": True,
-                            "schema": question.schema,
-                        },
-                    },
-                    max_completion_tokens=self._settings.openai_max_completion_tokens,
-                    temperature=0,
-                    timeout=seconds,
-                )
-        except (TimeoutError, openai.APITimeoutError) as error:
-            raise LanguageModelError("timeout", f"no answer within {seconds:.1f} s") from error
-        except openai.RateLimitError as error:
-            raise LanguageModelError("rate_limited", "too many requests") from error
-        except openai.APIStatusError as error:
-            detail = f"HTTP status {error.status_code}"
-            raise LanguageModelError("unavailable", detail) from error
-        except openai.APIResponseValidationError as error:
-            raise LanguageModelError("invalid_answer", "not a completion") from error
-        except openai.APIConnectionError as error:
-            raise LanguageModelError("unavailable", "no connection") from error
-        except (openai.OpenAIError, ValueError) as error:
-            raise LanguageModelError("invalid_answer", type(error).__name__) from error
-        return self._content(completion)
 
-    def _content(self, completion: ChatCompletion) -> str:
-        """Returns the text of a completion.
-
-        Raises:
-            LanguageModelError: it was refused, cut off, or is not a completion at all.
-        """
-        # Compatible servers answer all sorts of things; the library does not check them.
-        choices = getattr(completion, "choices", None)
-        if not choices:
-            raise LanguageModelError("invalid_answer", "a completion without choices")
-        usage = getattr(completion, "usage", None)
-        if usage is not None:
-            sent, received = usage.prompt_tokens or 0, usage.completion_tokens or 0
-            self.metrics.count_tokens(sent, received)
-            tracing.describe(prompt_tokens=sent, completion_tokens=received)
-        choice = choices[0]
-        if choice.finish_reason == "length":
-            raise LanguageModelError("invalid_answer", "the answer was cut off")
-        if choice.finish_reason == "content_filter" or getattr(choice.message, "refusal", None):
-            raise LanguageModelError("refused", "the model refused")
-        content = choice.message.content
-        if not isinstance(content, str) or not content.strip():
-            raise LanguageModelError("invalid_answer", "an empty answer")
-        return content
+_THOUGHTS = re.compile(r"<think>.*?</think>", re.DOTALL)
+_FENCE = re.compile(r"^```(?:json)?|```$")
+"""What models without a strict schema put around their answer."""
 
 
 def _json(text: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = json.loads(_FENCE.sub("", _THOUGHTS.sub("", text).strip()))
     except (json.JSONDecodeError, RecursionError) as error:
         raise InvalidAnswerError("it is not JSON.") from error
     if not isinstance(document, dict):

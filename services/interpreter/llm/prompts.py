@@ -27,7 +27,8 @@ CLASSIFY = f"""{_FRAME}
 Say what kind of request the prompt is:
 - separation: hand out audio as it is: stems ("only the vocals", "isolate the bass", "acapella"), or
   the original without some stems ("karaoke", "remove the drums", "everything but the bass").
-- remix: change the mix (level, mute, pan, reverb, pitch, compression, EQ, filters), or separation
+- remix: change the mix (level, mute, pan, reverb, pitch, compression, EQ, filters, echo, chorus,
+  distortion, stereo width, fades; all of it or from one time to another), or separation
   and change in one prompt ("give me the vocals with reverb"), or hand out the mix as it is now.
 - history: undo, redo, or reset of the mix. With another change in the same prompt it is a remix.
 - clarification: an instrument that no stem stands for, an operation that does not exist, unclear
@@ -59,8 +60,18 @@ Numbers (relative means mode "add"):
   lows down, above 2 kHz up. dark, mellow, soft: lows up, above 2 kHz down. airy: lows down, above
   8 kHz up. punchy, fat, boomy, muddy: lows up, above 5 kHz down. harsh: peaks at 3.2 and 6 kHz up.
   "less ..." and "too ..." reverse.
+- echo (0 to 1): add echo: set 0.3, a little 0.15, a lot 0.7; more/less: add 0.15/-0.15.
+  echo_time_ms: 350 unless said; slapback: echo 0.3, echo_time_ms 110, echo_feedback 0. More or
+  fewer repeats: echo_feedback add 0.15/-0.15.
+- chorus (0 to 1): set 0.4, a little 0.2; more/less: add 0.2/-0.2. distortion (0 to 1): set 0.3, a
+  little 0.15, a lot 0.7; more/less: add 0.15/-0.15.
+- width (0 mono, 1 as it is, 2 widest): wider/narrower: add 0.5/-0.5; mono: set 0.
+- fade_in_s, fade_out_s: seconds; 3 and 5 unless said.
 - clear: cleared all (everything of the target), eq, filters, filter (with type), eq_band (with
-  frequency_hz)."""
+  frequency_hz), passages (every change that holds only for a time).
+- start_s, end_s: seconds from the beginning, where a change holds only for a time ("from 1:10 to
+  1:25": 70, 85; end_s null: to the end); null for the whole track. "The last 30 seconds" counts
+  from track_seconds; where that is null, or a section such as the chorus is meant, ask instead."""
 
 _TARGETS = """\
 Targets are the stems and "mix", the whole song. "it", "them", "that", "the same" mean what the
@@ -84,7 +95,7 @@ Give the reason and a friendly reply of one or two sentences, in the language of
 - unsupported_stem: an instrument that no stem stands for. Say which stem holds it (voices: vocals;
   parts of a drum kit: drums; all else: other) and give the same wish for that stem as the proposal.
 - unsupported_operation: autotune, tempo, transcription, mastering, generating music, MIDI, loudness
-  targets, other songs, delay, distortion, cutting: say what can be done instead.
+  targets, other songs, cutting, effects that are not listed: say what can be done instead.
 - ambiguous: audio is meant, but not what: ask one concrete question.
 - help, out_of_scope (lead back to the track), greeting (also for thanks and refusals).
 The proposal is null unless there is one clear thing to offer.
@@ -119,6 +130,7 @@ def facts(prompt: str, context: Context) -> str:
             if context.proposal
             else None
         ),
+        "track_seconds": context.track_seconds,
         "prompt": prompt,
     }
     return json.dumps(document, ensure_ascii=False)

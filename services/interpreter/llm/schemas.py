@@ -29,6 +29,14 @@ SETTINGS = (
     "pitch_semitones",
     "compression",
     "compression_levels",
+    "echo",
+    "echo_time_ms",
+    "echo_feedback",
+    "chorus",
+    "distortion",
+    "width",
+    "fade_in_s",
+    "fade_out_s",
     "eq_band",
     "filter",
     "clear",
@@ -101,7 +109,9 @@ def _edit(targets: Sequence[str]) -> Schema:
         low_hz=_NUMBER,
         high_hz=_NUMBER,
         q=_NUMBER,
-        cleared=_choice(("all", "eq", "filters", "filter", "eq_band"), nullable=True),
+        cleared=_choice(("all", "eq", "filters", "filter", "eq_band", "passages"), nullable=True),
+        start_s=_NUMBER,
+        end_s=_NUMBER,
     )
 
 

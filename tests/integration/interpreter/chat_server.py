@@ -24,6 +24,8 @@ class Answer:
         delay_seconds: How long the server waits.
         body: The whole body, instead of a completion.
         cut_off: Whether the connection breaks in the middle of the body.
+        headers: More headers of the answer.
+        message: What an error says.
     """
 
     content: dict[str, Any] | str | None = None
@@ -33,6 +35,8 @@ class Answer:
     delay_seconds: float = 0.0
     body: str | None = None
     cut_off: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    message: str = "no"
 
 
 @dataclass
@@ -65,6 +69,8 @@ def chat_server() -> Iterator[ChatServer]:
                 self.send_response(answer.status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(encoded)))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(encoded[: len(encoded) // 2] if answer.cut_off else encoded)
             except (BrokenPipeError, ConnectionResetError):
@@ -89,7 +95,7 @@ def chat_server() -> Iterator[ChatServer]:
 
 def _completion(answer: Answer) -> str:
     if answer.status != 200:
-        return json.dumps({"error": {"message": "no", "type": "error", "code": None}})
+        return json.dumps({"error": {"message": answer.message, "type": "error", "code": None}})
     content = json.dumps(answer.content) if isinstance(answer.content, dict) else answer.content
     return json.dumps(
         {

@@ -25,7 +25,7 @@ CONTEXT = Context()
 PROMPT = "quita la voz, por favor"
 NO_EDIT = {
     "mode": None, "value": None, "muted": None, "level": None, "type": None, "frequency_hz": None,
-    "low_hz": None, "high_hz": None, "q": None, "cleared": None,
+    "low_hz": None, "high_hz": None, "q": None, "cleared": None, "start_s": None, "end_s": None,
 }  # fmt: skip
 
 
@@ -148,7 +148,9 @@ async def test_an_invalid_answer_is_repaired_once_in_the_validators_words(
     found = await engines.interpret("x", CONTEXT, "openai")
 
     assert found.mix == Mix().change("other", gain_db=3.0)
-    correction = server.requests[2]["messages"][-1]["content"]
+    messages = server.requests[2]["messages"]
+    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    correction = messages[0]["content"]
     assert "target must be one of vocals, drums" in correction
     assert "trumpet" not in correction  # a word of the user's would speak as a rule there
     assert model.metrics.repairs == 1
@@ -180,7 +182,8 @@ GOOD = kind("remix")
 BAD: dict[str, tuple[str, list[Answer]]] = {
     "rate limit": ("rate_limited", [Answer(status=429)] * 2),
     "outage": ("unavailable", [Answer(status=500)] * 2),
-    "bad key": ("unavailable", [Answer(status=401)] * 2),
+    "bad key": ("unavailable", [Answer(status=401)]),
+    "unknown model": ("unavailable", [Answer(status=404)]),
     "refusal": ("refused", [Answer(None, refusal="I can't")]),
     "content filter": ("refused", [Answer("{}", finish_reason="content_filter")]),
     "length": ("invalid_answer", [Answer('{"kind": "re', finish_reason="length")]),
@@ -240,6 +243,66 @@ async def test_a_busy_model_is_asked_again(server: ChatServer, engines: Engines)
 
     assert found.engine == "openai"
     assert len(server.requests) == 4
+
+
+async def test_a_busy_model_is_left_alone_as_long_as_it_asks(
+    server: ChatServer, engines: Engines
+) -> None:
+    server.play(
+        Answer(status=429, headers={"retry-after-ms": "300"}), kind("separation"), SEPARATION
+    )
+    started = time.monotonic()
+
+    assert (await engines.interpret(PROMPT, CONTEXT)).engine == "openai"
+    assert time.monotonic() - started >= 0.3
+
+
+async def test_no_one_waits_longer_than_the_deadline_for_a_busy_model(
+    server: ChatServer, engines: Engines
+) -> None:
+    server.play(Answer(status=429, headers={"retry-after": "60"}))
+    started = time.monotonic()
+
+    assert (await engines.interpret(PROMPT, CONTEXT)).fallback_reason == "rate_limited"
+    assert time.monotonic() - started < 1
+    assert len(server.requests) == 1
+
+
+async def test_what_a_server_does_not_take_is_left_out_from_then_on(
+    server: ChatServer, engines: Engines
+) -> None:
+    server.play(
+        Answer(status=400, message="response_format: json_schema is not supported"),
+        Answer(status=400, message="Unsupported value: 'temperature'"),
+        Answer(status=400, message="unknown field max_completion_tokens"),
+        Answer('<think>hm</think>\n```json\n{"kind": "separation", "confidence": 1}\n```'),
+        SEPARATION,
+    )
+
+    found = await engines.interpret(PROMPT, CONTEXT)
+
+    assert found.intent == Separation(without=("vocals",))
+    last = server.requests[-1]
+    assert last["response_format"] == {"type": "json_object"}
+    assert "temperature" not in last
+    assert "max_tokens" in last
+    assert '"without"' in last["messages"][0]["content"]
+
+
+async def test_a_change_for_a_time_is_validated_and_applied(
+    server: ChatServer, engines: Engines
+) -> None:
+    server.play(
+        kind("remix"),
+        remix(edit("drums", "echo", mode="set", value=0.3, start_s=30, end_s=10)),
+        remix(edit("drums", "echo", mode="set", value=0.3, start_s=10, end_s=30)),
+    )
+
+    found = await engines.interpret("x", Context(track_seconds=60.0), "openai")
+
+    (passage,) = found.mix["drums"].passages
+    assert (passage.start_s, passage.end_s, passage.settings.echo) == (10, 30, 0.3)
+    assert json.loads(server.requests[0]["messages"][1]["content"])["track_seconds"] == 60
 
 
 async def test_a_slow_model_is_given_up_within_the_callers_deadline(
