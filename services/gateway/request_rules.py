@@ -29,6 +29,7 @@ _MAX_NAME_CHARACTERS = 255
 _MAX_REQUEST_ID_CHARACTERS = 64
 _MAX_TRACKS = 100
 _BITRATES_KBPS = range(32, 321)
+_LOUDNESS_LUFS = (-40, -5)
 _LOSSY = {
     audio_pb2.ENCODING_MP3,
     audio_pb2.ENCODING_OGG_VORBIS,
@@ -103,6 +104,9 @@ def check_format(form: audio_pb2.OutputFormat) -> audio_pb2.OutputFormat:
         raise UnsupportedFormatError(
             f"A bit rate lies between {_BITRATES_KBPS[0]} and {_BITRATES_KBPS[-1]} kbit/s."
         )
+    lowest, highest = _LOUDNESS_LUFS
+    if form.HasField("loudness_lufs") and not lowest <= form.loudness_lufs <= highest:
+        raise UnsupportedFormatError(f"A loudness lies between {lowest} and {highest} LUFS.")
     return form
 
 

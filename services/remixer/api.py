@@ -115,6 +115,9 @@ def request_from_message(message: remixer_pb2.RenderRequest) -> RenderRequest:
         outputs=outputs,
         encoding=_ENCODINGS.get(encoding),
         bitrate_kbps=message.format.bitrate_kbps,
+        loudness_lufs=message.format.loudness_lufs
+        if message.format.HasField("loudness_lufs")
+        else None,
         model=message.model,
         offsets_bytes={name: max(0, offset) for name, offset in message.offsets_bytes.items()},
     )
@@ -173,6 +176,7 @@ def _started_to_message(event: OutputStarted) -> remixer_pb2.OutputStarted:
         format=audio_pb2.OutputFormat(
             encoding=_ENCODING_VALUES[planned.file_format.encoding],
             bitrate_kbps=planned.file_format.bitrate_kbps,
+            loudness_lufs=planned.loudness_lufs,
         ),
         sample_rate_hz=planned.sample_rate_hz,
         channels=planned.channels,

@@ -11,6 +11,7 @@ its terms, and goes on until the longest one ends (reverbs have tails). The limi
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
@@ -35,6 +36,11 @@ _MAX_STEPS_AHEAD = 4
 
 CEILING_DBTP = -1.0
 """The true peak that a mix may reach where its original lies below (EBU R 128, for delivery)."""
+
+
+def ceiling_of(true_peak: float) -> float:
+    """Returns the true peak that a mix may reach whose original has that one."""
+    return max(math.pow(10.0, CEILING_DBTP / 20.0), true_peak)
 
 
 class Sum:
@@ -101,7 +107,7 @@ class Graph:
         mix: Settings that can be heard; see `plan.audible_mix`.
         outputs: What to render.
         track: The original: its rate, which the stems share, its channels, its length.
-        true_peak: The true peak of the original.
+        ceiling: The true peak that the mix may reach; None: any.
         pool: Threads in which the chains of several stems work side by side. Each chain has its
             own state, so that their number changes no bit.
     """
@@ -111,7 +117,7 @@ class Graph:
         mix: Mix,
         outputs: Iterable[Output],
         track: Track,
-        true_peak: float,
+        ceiling: float | None,
         pool: Executor | None = None,
     ) -> None:
         channels = self._channels = track.channels
@@ -128,8 +134,11 @@ class Graph:
         self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
         self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
         master = build_chain(MASTER, mix[MASTER], track)
-        ceiling = max(10.0 ** (CEILING_DBTP / 20.0), true_peak)
-        self._limiter = None if mix.is_neutral else Limiter(ceiling, track.sample_rate_hz, channels)
+        self._limiter = (
+            None
+            if ceiling is None or mix.is_neutral
+            else Limiter(ceiling, track.sample_rate_hz, channels)
+        )
         self._master = Chain([master, *([self._limiter] if self._limiter else [])], channels)
         self._without = {
             output.name: Sum(

@@ -6,7 +6,7 @@ advance; memory holds one block, and what one stem is ahead of another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 
 import numpy as np
@@ -16,7 +16,8 @@ from services.remixer.artifacts import ArtifactWriter
 from services.remixer.errors import StemsLostError
 from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
 from services.remixer.frame_queue import FrameQueue
-from services.remixer.graph import Graph
+from services.remixer.graph import Graph, ceiling_of
+from services.remixer.loudness_target import LoudnessTarget
 from services.remixer.original import Measured, Original, finite
 from services.remixer.plan import PlannedOutput, track_of
 from services.remixer.resample import Resampler
@@ -105,13 +106,19 @@ class Pipeline:
         self._stems = tuple(stems)
         self._inputs: dict[str, StemInput] = {}
         self._position = 0
+        self._has_ended = False
         self._notes: list[str] = []
         self._writers: dict[str, ArtifactWriter] = {}
+        ceiling = ceiling_of(measured.loudness.true_peak)
+        self._target = _target(planned, ceiling, properties)
+        self._levelled: Iterator[Samples] | None = None
+        self._levelled_frames = 0
         self._graph = Graph(
             mix,
             [item.output for item in planned],
             track_of(properties, measured.loudness.integrated_lufs),
-            measured.loudness.true_peak,
+            # At a wanted loudness the ceiling is held behind the gain that it asks for.
+            None if self._target is not None else ceiling,
             pool,
         )
         self._original = Original(store, track.sha256, properties)
@@ -144,12 +151,14 @@ class Pipeline:
     @property
     def fraction(self) -> float:
         """How far the work is, 0 to 1."""
-        return self._position / self._properties.frames
+        target_frames = self._properties.frames if self._target is not None else 0
+        done = self._position + min(self._levelled_frames, target_frames)
+        return done / (self._properties.frames + target_frames)
 
     @property
     def is_done(self) -> bool:
-        """Whether all of the original is rendered, tails included."""
-        return self._position == self._properties.frames
+        """Whether everything is rendered, tails included."""
+        return self._has_ended
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -158,6 +167,7 @@ class Pipeline:
         return (
             *self._notes,
             *([f"silenced {repaired} samples that were no numbers"] if repaired else []),
+            *([self._target.note] if self._target is not None else []),
         )
 
     def expect_stems(self, sample_rate_hz: int, channels: int) -> None:
@@ -208,15 +218,28 @@ class Pipeline:
 
         What is returned may lag behind: the effects of the stems work meanwhile.
         """
+        if self._levelled is not None:
+            return self._advance_levelled(self._levelled)
         frames = self._next_frames()
         stems = {stem: item.pop(frames) for stem, item in self._inputs.items()}
         original = self._original.read(frames)
         self._position += frames
         events = self._write(self._graph.push(original, stems))
-        if self.is_done:
+        if self._position == self._properties.frames:
             events += self._write(self._graph.finish())
-            events += self._end()
+            if self._target is None:
+                events += self._end()
+            else:
+                self._levelled = self._target.blocks()
         return events
+
+    def _advance_levelled(self, levelled: Iterator[Samples]) -> list[OutputAudio | OutputFinished]:
+        """Hands out the next block of the mix at the wanted loudness."""
+        block = next(levelled, None)
+        if block is None:
+            return self._end()
+        self._levelled_frames += block.shape[1]
+        return list(self._writers[MASTER].write(block))
 
     def flush(self) -> list[OutputAudio | OutputFinished]:
         """Waits for the work under way and returns what came of it."""
@@ -225,7 +248,9 @@ class Pipeline:
     def _write(self, blocks: Mapping[str, Samples]) -> list[OutputAudio | OutputFinished]:
         events: list[OutputAudio | OutputFinished] = []
         for name, writer in self._writers.items():
-            if blocks[name].shape[1]:
+            if self._target is not None and name == MASTER:
+                self._target.add(blocks[name])
+            elif blocks[name].shape[1]:
                 events += writer.write(blocks[name])
         return events
 
@@ -233,17 +258,31 @@ class Pipeline:
         events: list[OutputAudio | OutputFinished] = []
         for name, writer in self._writers.items():
             events += writer.finish()
-            limited_db = self._graph.limited_db if name == MASTER else 0.0
+            limiting = self._target or self._graph
+            limited_db = limiting.limited_db if name == MASTER else 0.0
             artifact = writer.commit(limited_db, self.notes)
             events.append(artifact.finished(name, self._loudness, cached=False))
+        self._has_ended = True
         return events
 
     def close(self) -> None:
         """Frees the decoder and the encoders, and removes files that were not finished."""
         self._original.close()
         self._graph.close()
+        if self._target is not None:
+            self._target.close()
         for writer in self._writers.values():
             writer.close()
 
     def _next_frames(self) -> int:
         return min(BLOCK_FRAMES, self._properties.frames - self._position)
+
+
+def _target(
+    planned: Sequence[PlannedOutput], ceiling: float, properties: AudioProperties
+) -> LoudnessTarget | None:
+    """Returns what brings the mix to the loudness that is wanted; None where none is."""
+    wanted = [item.loudness_lufs for item in planned if item.loudness_lufs is not None]
+    if not wanted:
+        return None
+    return LoudnessTarget(wanted[0], ceiling, properties.sample_rate_hz, properties.channels)

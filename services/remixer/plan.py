@@ -18,11 +18,13 @@ from services.remixer.errors import (
     UnknownStemError,
     UnknownTargetError,
 )
+from services.remixer.loudness_target import LOUDEST_LUFS, QUIETEST_LUFS
 from services.remixer.provenance import describe
 from services.remixer.resample import resampled_frames
 from services.runtime.audio.formats import Encoding, FileFormat, file_format
 from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
+from services.runtime.errors import UnsupportedFormatError
 
 RENDER_VERSION = 4
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
@@ -38,6 +40,7 @@ class RenderRequest:
         outputs: Files to hand out.
         encoding: None chooses a lossless one that fits the original.
         bitrate_kbps: For lossy encodings; 0 for the default.
+        loudness_lufs: Integrated loudness that the mix is brought to; None leaves it.
         model: Separation model; empty for the separator's default.
         offsets_bytes: Bytes that the caller has already, by name of output.
     """
@@ -47,6 +50,7 @@ class RenderRequest:
     outputs: tuple[Output, ...]
     encoding: Encoding | None = None
     bitrate_kbps: int = 0
+    loudness_lufs: float | None = None
     model: str = ""
     offsets_bytes: Mapping[str, int] = field(default_factory=dict)
 
@@ -56,6 +60,13 @@ class RenderRequest:
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
             raise NoOutputsError(f"The outputs repeat: {', '.join(names)}.")
+        lufs = self.loudness_lufs
+        if lufs is not None and not QUIETEST_LUFS <= lufs <= LOUDEST_LUFS:
+            raise UnsupportedFormatError(
+                f"A loudness of {lufs:g} LUFS is not supported: it must lie between "
+                f"{QUIETEST_LUFS:g} and {LOUDEST_LUFS:g}.",
+                metadata={"loudness_lufs": str(lufs)},
+            )
 
     @property
     def names_stems(self) -> bool:
@@ -78,6 +89,7 @@ class PlannedOutput:
         file_frames: Samples per channel in the file.
         key: Name of the record that tells of the file once it is made.
         done: What was done to the original, for its comment tag; "" for nothing.
+        loudness_lufs: Integrated loudness that it is brought to; None leaves it.
     """
 
     output: Output
@@ -88,6 +100,7 @@ class PlannedOutput:
     file_frames: int
     key: str
     done: str = ""
+    loudness_lufs: float | None = None
 
 
 def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
@@ -193,6 +206,10 @@ def plan_output(
     rate_hz = properties.sample_rate_hz
     file_rate_hz = written.rate_for(rate_hz)
     frames = output_frames(mix, output, properties)
+    loudness_lufs = request.loudness_lufs if output.kind == "mix" else None
+    done = describe(heard_mix(mix, output), output, model)
+    if loudness_lufs is not None:
+        done = f"{done or 'Mixdown:'} at {loudness_lufs:g} LUFS"
     return PlannedOutput(
         output=output,
         file_format=written,
@@ -200,8 +217,9 @@ def plan_output(
         channels=properties.channels,
         frames=frames,
         file_frames=resampled_frames(frames, rate_hz, file_rate_hz),
-        key=_key(request.track, mix, output, written, model),
-        done=describe(heard_mix(mix, output), output, model),
+        key=_key(request.track, mix, output, written, model, loudness_lufs),
+        done=done,
+        loudness_lufs=loudness_lufs,
     )
 
 
@@ -236,7 +254,14 @@ def heard_mix(mix: Mix, output: Output) -> Mix:
     return Mix({stem: mix[stem] for stem in output.stems} if output.kind == "stem" else {})
 
 
-def _key(track: Blob, mix: Mix, output: Output, written: FileFormat, model: str) -> str:
+def _key(
+    track: Blob,
+    mix: Mix,
+    output: Output,
+    written: FileFormat,
+    model: str,
+    loudness_lufs: float | None,
+) -> str:
     """Names a file by everything that its bytes depend on, and nothing else."""
     document = {
         "version": RENDER_VERSION,
@@ -247,6 +272,7 @@ def _key(track: Blob, mix: Mix, output: Output, written: FileFormat, model: str)
         "mix": heard_mix(mix, output).to_dict(),
         "encoding": written.encoding.value,
         "bitrate_kbps": written.bitrate_kbps,
+        "loudness_lufs": loudness_lufs,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return f"renders/{hashlib.sha256(text.encode()).hexdigest()}"

@@ -176,12 +176,15 @@ class Remixer:
     def call(self, track: Blob, mix: Mix | None = None, outputs=MIX_ONLY, **fields):
         encoding = fields.pop("encoding", audio_pb2.ENCODING_UNSPECIFIED)
         bitrate_kbps = fields.pop("bitrate_kbps", 0)
+        loudness_lufs = fields.pop("loudness_lufs", None)
         return self.stub.Render(
             remixer_pb2.RenderRequest(
                 track=audio_pb2.Blob(sha256=track.sha256, size_bytes=track.size_bytes),
                 mix=mix_to_message(mix or Mix()),
                 outputs=[output_to_message(output) for output in outputs],
-                format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
+                format=audio_pb2.OutputFormat(
+                    encoding=encoding, bitrate_kbps=bitrate_kbps, loudness_lufs=loudness_lufs
+                ),
                 **fields,
             )
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mixdown.audio.v1 import audio_pb2
-from mixdown.mix import Mix
+from mixdown.mix import Mix, Output
 from services.remixer.loudness import LoudnessMeter
 from services.runtime.audio.formats import Encoding
 from services.runtime.audio.reader import AudioReader
@@ -110,3 +110,33 @@ async def test_the_first_audio_of_stored_stems_comes_within_150_ms_of_the_call(r
         ]
         took.append(arrived[0])
     assert min(took) < 0.150
+
+
+async def test_a_mix_is_brought_to_the_loudness_wanted_and_stems_are_not(remixer, song):
+    track = remixer.put(encode(song, Encoding.WAV_FLOAT32))
+    mix = Mix().change("vocals", gain_db=3.0, reverb=0.2)
+    outputs = [Output("mix"), Output("stem", ("vocals",))]
+    rendered = await remixer.render(track, mix, outputs=outputs, loudness_lufs=-16.0)
+    finished = rendered.finished["mix"]
+    assert finished.loudness.integrated_lufs == pytest.approx(-16.0, abs=0.2)
+    assert finished.loudness.true_peak_dbtp <= -1.0
+    assert rendered.started["mix"].format.loudness_lufs == -16.0
+    assert rendered.started["mix"].frames == rendered.samples("mix").shape[1]
+    assert any("for -16 LUFS" in note for note in rendered.notes)
+    plain = await remixer.render(track, mix, outputs=outputs)
+    assert plain.files["vocals"] == rendered.files["vocals"]
+    assert plain.finished["vocals"].cached
+    assert not plain.finished["mix"].cached
+    again = await remixer.render(track, mix, outputs=outputs, loudness_lufs=-16.0)
+    assert again.finished["mix"].cached
+    assert again.files["mix"] == rendered.files["mix"]
+    assert again.notes == rendered.notes
+
+
+async def test_an_untouched_mix_can_be_brought_to_a_loudness_too(remixer, song):
+    track = remixer.put(encode(song, Encoding.WAV_FLOAT32))
+    rendered = await remixer.render(track, loudness_lufs=-23.0)
+    assert remixer.separator.requests == []
+    factor = rendered.samples("mix").std() / song.std()
+    assert np.abs(rendered.samples("mix") - np.float32(factor) * song).max() < 1e-6
+    assert rendered.finished["mix"].loudness.integrated_lufs == pytest.approx(-23.0, abs=0.1)

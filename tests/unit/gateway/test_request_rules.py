@@ -1,5 +1,7 @@
 """Requests keep the rules of their fields, or are refused with the reason of the contract."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,19 @@ def test_a_prompt_is_measured_after_trimming():
 )
 def test_formats_have_known_encodings_and_fitting_bit_rates(encoding, bitrate, passes):
     form = audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate)
+    if passes:
+        assert rules.check_format(form) == form
+    else:
+        with pytest.raises(UnsupportedFormatError):
+            rules.check_format(form)
+
+
+@pytest.mark.parametrize(
+    ("lufs", "passes"),
+    [(-40.0, True), (-14.0, True), (-5.0, True), (-41.0, False), (0.0, False), (math.nan, False)],
+)
+def test_formats_have_a_loudness_that_can_be_reached(lufs, passes):
+    form = audio_pb2.OutputFormat(loudness_lufs=lufs)
     if passes:
         assert rules.check_format(form) == form
     else:

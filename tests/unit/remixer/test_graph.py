@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from mixdown.mix import MASTER, EqBand, Mix, Output, TargetSettings
 from services.remixer.chain import Track, build_chain, output_frames
 from services.remixer.frame_queue import FrameQueue
-from services.remixer.graph import Graph
+from services.remixer.graph import Graph, ceiling_of
 
 from .conftest import RATE_HZ, noise, run
 
 FRAMES = 8000
 TRACK = Track(RATE_HZ, 2, FRAMES, lufs=-17.0)
-TRUE_PEAK = 0.5
+CEILING = ceiling_of(0.5)
 ORIGINAL = noise(FRAMES, seed=1)
 STEMS = {name: noise(FRAMES, seed=seed) for seed, name in enumerate(("bass", "drums", "vocals"), 2)}
 OUTPUTS = (
@@ -32,7 +32,7 @@ OUTPUTS = (
 def render(
     mix: Mix, outputs=OUTPUTS, cuts=(), pool=None, *, flushes=False
 ) -> dict[str, np.ndarray]:
-    graph = Graph(mix, outputs, TRACK, TRUE_PEAK, pool)
+    graph = Graph(mix, outputs, TRACK, CEILING, pool)
     parts: dict[str, list[np.ndarray]] = {output.name: [] for output in outputs}
     start = 0
     for length in (*cuts, FRAMES):
@@ -115,7 +115,7 @@ def test_neither_threads_nor_work_ahead_change_a_bit(flushes):
 
 def test_a_chain_that_fails_fails_the_render():
     with ThreadPoolExecutor(2) as pool:
-        graph = Graph(MIX, [Output("mix")], TRACK, TRUE_PEAK, pool)
+        graph = Graph(MIX, [Output("mix")], TRACK, CEILING, pool)
         graph.push(ORIGINAL, STEMS)
         with pytest.raises(ValueError, match="dimensions"):
             graph.push(ORIGINAL, {name: stem[:1] for name, stem in STEMS.items()})

@@ -15,6 +15,7 @@ from services.remixer.provenance import describe
 from services.runtime.audio.formats import Encoding
 from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
+from services.runtime.errors import UnsupportedFormatError
 
 TRACK = Blob("a" * 64, 1000)
 WAV = AudioProperties(44_100, 2, 100_000, "int16", "wav", "pcm_s16le")
@@ -106,6 +107,22 @@ def test_a_key_names_what_an_output_depends_on_and_nothing_else():
     assert key(Mix(), Output("without", ("bass", "drums"))) == key(
         Mix(), Output("without", ("drums", "bass"))
     )
+
+
+def test_only_the_mix_is_brought_to_a_loudness_and_its_key_names_it():
+    mix, stem = Output("mix"), Output("stem", ("vocals",))
+    asked = request(Mix(), [mix, stem], loudness_lufs=-14.0)
+    planned = [plan.plan_output(asked, Mix(), output, WAV, "four") for output in (mix, stem)]
+    assert [item.loudness_lufs for item in planned] == [-14.0, None]
+    assert planned[0].done == "Mixdown: at -14 LUFS"
+    assert planned[0].key != key(Mix(), mix)
+    assert planned[1].key == key(Mix(), stem)
+
+
+@pytest.mark.parametrize("lufs", [-4.9, -40.1, float("nan"), float("inf")])
+def test_a_loudness_beyond_the_range_is_refused(lufs):
+    with pytest.raises(UnsupportedFormatError):
+        request(loudness_lufs=lufs)
 
 
 def test_tails_of_stems_and_of_the_mix_follow_one_another():
