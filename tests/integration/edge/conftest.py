@@ -133,9 +133,18 @@ def reaches_session_service(edge: Edge) -> bool:
 
 @contextmanager
 def running_envoy(
-    settings: EnvoySettings, change: Callable[[dict[str, Any]], None] | None = None
+    settings: EnvoySettings,
+    change: Callable[[dict[str, Any]], None] | None = None,
+    *,
+    answers: bool = True,
 ) -> Iterator[None]:
-    """Runs the real Envoy; `change` may change what the template does not leave open."""
+    """Runs the real Envoy.
+
+    Args:
+        settings: What the template leaves open.
+        change: May change what it does not leave open.
+        answers: Whether there is a gateway behind it, which is waited for.
+    """
     text = render(settings)
     if change is not None:
         document = yaml.safe_load(text)
@@ -151,7 +160,8 @@ def running_envoy(
             stderr=output,
         )
         try:
-            wait(settings.port, envoy, log)
+            if answers:
+                wait(settings.port, envoy, log)
             yield
         finally:
             envoy.terminate()
