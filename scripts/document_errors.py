@@ -46,7 +46,8 @@ _HTTP: Final = {
 }
 
 _EDGE = {
-    "RATE_LIMITED": (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls of one user.", {"edge"})
+    "RATE_LIMITED": (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too many calls of one user.", {"edge"}),
+    "STREAM_IDLE": (grpc.StatusCode.UNAVAILABLE, "Nothing came for too long.", {"edge"}),
 }
 """What Envoy says by itself (`deploy/envoy/envoy.yaml`); its other reasons are services' too."""
 
