@@ -32,6 +32,7 @@ class Artifact:
         loudness: How loud it is, before encoding.
         limited_db: By how much its highest peak was lowered to hold the ceiling.
         notes: What had to be changed on the way, for people.
+        weights_sha256: The weights that made the stems in it; "" where there are none.
     """
 
     sha256: str
@@ -41,6 +42,7 @@ class Artifact:
     loudness: Loudness
     limited_db: float
     notes: tuple[str, ...]
+    weights_sha256: str = ""
 
     @property
     def blob(self) -> Blob:
@@ -61,9 +63,18 @@ class Artifact:
         )
 
 
-def find_artifact(store: BlobStore, key: str) -> Artifact | None:
-    """Returns the file that was rendered under `key`, where it is still in the store."""
-    document = store.read_record(key)
+def find_artifact(
+    store: BlobStore, planned: PlannedOutput, weights_sha256: str = ""
+) -> Artifact | None:
+    """Returns the file that was rendered before, where it is still in the store.
+
+    Args:
+        store: The store.
+        planned: The file.
+        weights_sha256: The weights of the model as they are now; "" where nobody knows them yet. A
+            file whose stems other weights made is not what would be rendered now.
+    """
+    document = store.read_record(planned.key)
     if document is None:
         return None
     values = json.loads(document)
@@ -74,6 +85,8 @@ def find_artifact(store: BlobStore, key: str) -> Artifact | None:
             "notes": tuple(values["notes"]),
         }
     )
+    if planned.model and weights_sha256 and artifact.weights_sha256 != weights_sha256:
+        return None
     return artifact if store.find(artifact.sha256) == artifact.blob else None
 
 
@@ -142,7 +155,9 @@ class ArtifactWriter:
         """Encodes what is left and returns the last bytes."""
         return self._keep(self._writer.write(self._resampler.finish()) + self._writer.finish())
 
-    def commit(self, limited_db: float, notes: tuple[str, ...]) -> Artifact:
+    def commit(
+        self, limited_db: float, notes: tuple[str, ...], weights_sha256: str = ""
+    ) -> Artifact:
         """Makes the file and its record visible."""
         blob = self._blob_writer.commit()
         artifact = Artifact(
@@ -153,6 +168,7 @@ class ArtifactWriter:
             self._meter.result(),
             limited_db,
             notes,
+            weights_sha256 if self._planned.model else "",
         )
         document = json.dumps(asdict(artifact), sort_keys=True)
         self._store.write_record(self._planned.key, document.encode())

@@ -107,6 +107,7 @@ class Pipeline:
         self._inputs: dict[str, StemInput] = {}
         self._position = 0
         self._has_ended = False
+        self._weights_sha256 = ""
         self._notes: list[str] = []
         self._writers: dict[str, ArtifactWriter] = {}
         ceiling = ceiling_of(measured.loudness.true_peak)
@@ -170,8 +171,9 @@ class Pipeline:
             *([self._target.note] if self._target is not None else []),
         )
 
-    def expect_stems(self, sample_rate_hz: int, channels: int) -> None:
-        """Prepares for stems of this rate and these channels."""
+    def expect_stems(self, sample_rate_hz: int, channels: int, weights_sha256: str = "") -> None:
+        """Prepares for stems of this rate and these channels, made with these weights."""
+        self._weights_sha256 = weights_sha256
         self._inputs = {stem: StemInput(sample_rate_hz, self._properties) for stem in self._stems}
         if sample_rate_hz != self._properties.sample_rate_hz:
             self._notes.append(
@@ -260,7 +262,7 @@ class Pipeline:
             events += writer.finish()
             limiting = self._target or self._graph
             limited_db = limiting.limited_db if name == MASTER else 0.0
-            artifact = writer.commit(limited_db, self.notes)
+            artifact = writer.commit(limited_db, self.notes, self._weights_sha256)
             events.append(artifact.finished(name, self._loudness, cached=False))
         self._has_ended = True
         return events

@@ -26,7 +26,7 @@ from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 from services.runtime.errors import UnsupportedFormatError
 
-RENDER_VERSION = 4
+RENDER_VERSION = 5
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
 
 
@@ -90,6 +90,7 @@ class PlannedOutput:
         key: Name of the record that tells of the file once it is made.
         done: What was done to the original, for its comment tag; "" for nothing.
         loudness_lufs: Integrated loudness that it is brought to; None leaves it.
+        model: The separation model whose stems it is made of; "" for none.
     """
 
     output: Output
@@ -101,6 +102,7 @@ class PlannedOutput:
     key: str
     done: str = ""
     loudness_lufs: float | None = None
+    model: str = ""
 
 
 def check(request: RenderRequest, model: str, stems: Iterable[str]) -> None:
@@ -210,6 +212,7 @@ def plan_output(
     done = describe(heard_mix(mix, output), output, model)
     if loudness_lufs is not None:
         done = f"{done or 'Mixdown:'} at {loudness_lufs:g} LUFS"
+    model = model if needed_stems(mix, [output]) else ""
     return PlannedOutput(
         output=output,
         file_format=written,
@@ -220,6 +223,7 @@ def plan_output(
         key=_key(request.track, mix, output, written, model, loudness_lufs),
         done=done,
         loudness_lufs=loudness_lufs,
+        model=model,
     )
 
 
@@ -266,7 +270,7 @@ def _key(
     document = {
         "version": RENDER_VERSION,
         "track": track.sha256,
-        "model": model if needed_stems(mix, [output]) else "",
+        "model": model,
         "kind": output.kind,
         "stems": sorted(output.stems),
         "mix": heard_mix(mix, output).to_dict(),

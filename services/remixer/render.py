@@ -25,6 +25,7 @@ from services.remixer.original import Measured, read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import PlannedOutput, RenderRequest
 from services.remixer.stems import (
+    Model,
     Separator,
     StemBlock,
     StemEvent,
@@ -84,9 +85,10 @@ class Renderer:
         properties = measured.properties
         mix = plan.audible_mix(request.mix, properties)
         planned = [
-            plan.plan_output(request, mix, output, properties, model) for output in request.outputs
+            plan.plan_output(request, mix, output, properties, model.name)
+            for output in request.outputs
         ]
-        found = await in_thread(self._find, planned)
+        found = await in_thread(self._find, planned, model.weights_sha256)
         notes = dict.fromkeys(plan.notes(request.mix, properties))
         for item in planned:
             artifact = found.get(item.output.name)
@@ -102,7 +104,7 @@ class Renderer:
                 self._store,
                 self._separator,
                 request,
-                model,
+                model.name,
                 measured,
                 mix,
                 missing,
@@ -114,17 +116,19 @@ class Renderer:
             notes.update(dict.fromkeys(job.notes))
         yield RenderFinished(time.monotonic() - began, tuple(notes))
 
-    async def _check(self, request: RenderRequest) -> str:
-        """Checks a request and returns the model's name; "" where the model does not matter."""
+    async def _check(self, request: RenderRequest) -> Model:
+        """Checks a request and returns the model; one without a name where it does not matter."""
         if not request.names_stems:
             plan.check(request, "", ())
-            return ""
+            return Model("", ())
         model = await self._separator.model(request.model)
         plan.check(request, model.name, model.stems)
-        return model.name
+        return model
 
-    def _find(self, planned: list[PlannedOutput]) -> dict[str, Artifact]:
-        found = {item.output.name: find_artifact(self._store, item.key) for item in planned}
+    def _find(self, planned: list[PlannedOutput], weights_sha256: str) -> dict[str, Artifact]:
+        found = {
+            item.output.name: find_artifact(self._store, item, weights_sha256) for item in planned
+        }
         return {name: artifact for name, artifact in found.items() if artifact is not None}
 
     async def _serve(
@@ -230,9 +234,9 @@ class _Job:
         match event:
             case StemsQueued(position):
                 yield Progress("queued", queue_position=position)
-            case StemsStarted(sample_rate_hz, channels, cached):
+            case StemsStarted(sample_rate_hz, channels, cached, weights_sha256):
                 self._stage = "rendering" if cached else "separating"
-                pipeline.expect_stems(sample_rate_hz, channels)
+                pipeline.expect_stems(sample_rate_hz, channels, weights_sha256)
                 yield Progress(self._stage)
             case StemsProgress(fraction, eta_seconds):
                 if self._stage == "separating":

@@ -17,10 +17,17 @@ from services.runtime.blobs import Blob
 
 @dataclass(frozen=True)
 class Model:
-    """A separation model: its name and its stems."""
+    """A separation model.
+
+    Args:
+        name: Its name.
+        stems: Its stems.
+        weights_sha256: Its weights; "" where the separator does not know them yet.
+    """
 
     name: str
     stems: tuple[str, ...]
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,19 @@ class StemsQueued:
 
 @dataclass(frozen=True)
 class StemsStarted:
-    """Stems are coming: at this rate, with these channels, from the store where `cached`."""
+    """Stems are coming.
+
+    Args:
+        sample_rate_hz: At this rate.
+        channels: With these channels.
+        cached: Whether they come from the store.
+        weights_sha256: The weights that they were made with.
+    """
 
     sample_rate_hz: int
     channels: int
     cached: bool
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,7 @@ class Separator:
         wanted = name or answer.default_model
         for model in answer.models:
             if model.name == wanted:
-                return Model(model.name, tuple(model.stems))
+                return Model(model.name, tuple(model.stems), model.weights_sha256)
         known = ", ".join(model.name for model in answer.models)
         raise UnknownModelError(
             f"There is no model {wanted!r}; there are {known}.",
@@ -113,7 +128,10 @@ class Separator:
                     case "started":
                         channels = message.started.channels
                         yield StemsStarted(
-                            message.started.sample_rate_hz, channels, message.started.cached
+                            message.started.sample_rate_hz,
+                            channels,
+                            message.started.cached,
+                            message.started.weights_sha256,
                         )
                     case "progress":
                         yield StemsProgress(message.progress.fraction, message.progress.eta_seconds)

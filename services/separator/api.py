@@ -83,6 +83,7 @@ class SeparatorApi(separator_pb2_grpc.SeparatorServiceServicer):
             longest = max(member.segment_frames for member in loaded.members)
             model.segment_seconds = longest / loaded.sample_rate_hz
             model.weights_bytes = loaded.weights_bytes
+            model.weights_sha256 = loaded.weights_sha256
         return model
 
 

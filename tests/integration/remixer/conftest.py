@@ -67,6 +67,8 @@ class GivenStems(separator_pb2_grpc.SeparatorServiceServicer):
     sample_rate_hz: int = RATE_HZ
     chunk_frames: int = 30_000
     cached: bool = True
+    weights_sha256: str = "a" * 64
+    is_loaded: bool = True
     queue_positions: tuple[int, ...] = ()
     error: MixdownError | None = None
     pause_after_chunks: int | None = None
@@ -77,7 +79,14 @@ class GivenStems(separator_pb2_grpc.SeparatorServiceServicer):
 
     async def ListModels(self, request, context):
         return separator_pb2.ListModelsResponse(
-            models=[separator_pb2.Model(name="four", stems=STEMS)], default_model="four"
+            models=[
+                separator_pb2.Model(
+                    name="four",
+                    stems=STEMS,
+                    weights_sha256=self.weights_sha256 if self.is_loaded else "",
+                )
+            ],
+            default_model="four",
         )
 
     async def Separate(self, request, context):
@@ -98,6 +107,7 @@ class GivenStems(separator_pb2_grpc.SeparatorServiceServicer):
         yield separator_pb2.SeparateResponse(
             started=separator_pb2.SeparationStarted(
                 model="four",
+                weights_sha256=self.weights_sha256,
                 sample_rate_hz=self.sample_rate_hz,
                 channels=channels,
                 frames=frames,

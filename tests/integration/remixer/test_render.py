@@ -180,6 +180,26 @@ async def test_a_render_that_was_made_before_comes_from_the_store(remixer, song)
     assert again.started == first.started
 
 
+async def test_what_other_weights_made_is_rendered_again(remixer, song, separator):
+    track = remixer.put(encode(song, Encoding.WAV_PCM24))
+    mix = Mix().change("vocals", gain_db=3.0)
+    whole = Mix().change("mix", gain_db=-3.0)
+    await remixer.render(track, mix)
+    await remixer.render(track, whole)
+    separator.is_loaded = False  # nobody knows the weights yet: what there is, is taken
+    assert (await remixer.render(track, mix)).finished["mix"].cached
+    separator.is_loaded = True
+    separator.weights_sha256 = "b" * 64
+    separator.stems = {name: 0.5 * stem for name, stem in separator.stems.items()}
+    again = await remixer.render(track, mix)
+    assert not again.finished["mix"].cached
+    expected = song + separator.stems["vocals"] * (10 ** (3 / 20) - 1)
+    assert np.abs(again.samples("mix") - expected).max() < 1e-6
+    assert (await remixer.render(track, mix)).finished["mix"].cached
+    # What needs no stem does not depend on weights.
+    assert (await remixer.render(track, whole)).finished["mix"].cached
+
+
 async def test_a_caller_that_comes_back_gets_only_the_bytes_it_lacks(remixer, song):
     track = remixer.put(encode(song, Encoding.WAV_PCM24))
     whole = await remixer.render(track, Mix().change("vocals", gain_db=3.0))

@@ -163,6 +163,8 @@ async def test_models_are_listed_with_what_is_known(bench: Bench) -> None:
     models = {model.name: model for model in answer.models}
     assert answer.default_model == "tiny"
     assert models["tiny"].loaded
+    assert len(models["tiny"].weights_sha256) == 64
+    assert models["htdemucs_6s"].weights_sha256 == ""
     assert list(models["tiny"].stems) == STEMS
     assert models["tiny"].segment_seconds == 0.5
     assert not models["htdemucs_6s"].loaded
