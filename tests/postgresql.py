@@ -55,6 +55,11 @@ class PostgresqlServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def programs(self) -> Path:
+        """The folder of PostgreSQL's programs, such as pg_dump."""
+        return self._programs
+
+    @property
     def pid(self) -> int:
         """The process that all others of the server come from."""
         assert self._process is not None, "it is started"

@@ -94,10 +94,10 @@ class FolderBlobStore:
         """Deletes a record; deleting what is not there does nothing."""
         self._keyed("records", key, ".json").unlink(missing_ok=True)
 
-    def list_records(self, folder: str) -> Iterator[str]:
-        """Yields the keys of the records below `folder`."""
+    def list_records(self, folder: str = "") -> Iterator[str]:
+        """Yields the keys of the records below `folder`, or of all."""
         records = self._folder / "records"
-        for path in (records / check_key(folder)).rglob("*.json"):
+        for path in (records / check_key(folder) if folder else records).rglob("*.json"):
             yield str(path.relative_to(records)).removesuffix(".json")
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:

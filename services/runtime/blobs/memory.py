@@ -73,9 +73,9 @@ class MemoryBlobStore:
         """Deletes a record; deleting what is not there does nothing."""
         self._contents.records.pop(check_key(key), None)
 
-    def list_records(self, folder: str) -> Iterator[str]:
-        """Yields the keys of the records below `folder`."""
-        below = f"{check_key(folder)}/"
+    def list_records(self, folder: str = "") -> Iterator[str]:
+        """Yields the keys of the records below `folder`, or of all."""
+        below = f"{check_key(folder)}/" if folder else ""
         yield from sorted(key for key in self._contents.records if key.startswith(below))
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:

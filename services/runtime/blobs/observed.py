@@ -107,8 +107,8 @@ class ObservedBlobStore:
         with self._watch.operation("delete_record"):
             self._store.delete_record(key)
 
-    def list_records(self, folder: str) -> Iterator[str]:
-        """Yields the keys of the records below `folder`."""
+    def list_records(self, folder: str = "") -> Iterator[str]:
+        """Yields the keys of the records below `folder`, or of all."""
         return self._store.list_records(folder)
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:

@@ -106,8 +106,11 @@ class BlobStore(Protocol):
         """Deletes a record; deleting what is not there does nothing."""
         ...
 
-    def list_records(self, folder: str) -> Iterator[str]:
-        """Yields the keys of the records below a folder: those that begin with "folder/"."""
+    def list_records(self, folder: str = "") -> Iterator[str]:
+        """Yields the keys of the records below a folder: those that begin with "folder/".
+
+        Without a folder, of all records.
+        """
         ...
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:

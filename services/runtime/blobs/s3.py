@@ -125,9 +125,9 @@ class S3BlobStore:
         """Deletes a record; deleting what is not there does nothing."""
         self._delete(_record(key))
 
-    def list_records(self, folder: str) -> Iterator[str]:
-        """Yields the keys of the records below `folder`."""
-        for meta in self._list(f"records/{check_key(folder)}"):
+    def list_records(self, folder: str = "") -> Iterator[str]:
+        """Yields the keys of the records below `folder`, or of all."""
+        for meta in self._list(f"records/{check_key(folder)}" if folder else "records"):
             yield meta["path"].removeprefix("records/").removesuffix(".json")
 
     def append_part(self, key: str, offset_bytes: int, data: bytes) -> bool:

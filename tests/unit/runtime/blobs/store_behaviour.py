@@ -161,6 +161,7 @@ class BlobStoreBehaviour:
         assert sorted(store.list_records("stems/a")) == ["stems/a/1", "stems/a/2"]
         assert len(list(store.list_records("stems"))) == 3
         assert list(store.list_records("none")) == []
+        assert set(store.list_records("stems")) <= set(store.list_records())
 
     def test_a_record_is_never_read_half_written(self, open_store: OpenStore) -> None:
         documents = {bytes([letter]) * 200_000 for letter in b"ab"}
