@@ -24,6 +24,7 @@ from services.gateway.turn_work import TurnWork
 from services.runtime import context as request_context
 from services.runtime import logs, tracing
 from services.runtime.blobs import BlobStore
+from services.runtime.rpc_tracing import link_to
 
 _log = structlog.get_logger("mixdown.gateway.turns")
 
@@ -261,6 +262,7 @@ class Turns:
             goes_on=detached,
         )
         self._ours[turn_id] = leased
+        link_to(work.trace_parent)
         try:
             with metrics.working():
                 await TurnWork(

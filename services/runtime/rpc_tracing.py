@@ -58,6 +58,22 @@ def end_server_span(span: Span, code: str, reason: str) -> None:
     span.end()
 
 
+def current_trace_parent() -> str:
+    """Returns the current span as W3C `traceparent`, to be kept; "" where there is none."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    return carrier.get(TRACEPARENT, "")
+
+
+def link_to(trace_parent: str) -> None:
+    """Links the current span to a span that was kept, where that is of another trace."""
+    found = trace.get_current_span(
+        _propagator.extract({TRACEPARENT: trace_parent}, otel_context.Context())
+    ).get_span_context()
+    if found.is_valid and found.trace_id != tracing.current_context().trace_id:
+        tracing.add_link(found)
+
+
 class ClientSpan:
     """The span of a call that is made.
 

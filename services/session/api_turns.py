@@ -161,6 +161,7 @@ def work_to_message(work: Work) -> session_pb2.Work:
             if work.given is None
             else from_document(work.given, interpreter_pb2.Interpretation())
         ),
+        trace_parent=work.trace_parent,
     )
 
 

@@ -160,7 +160,7 @@ class Work:
 
     `lease` is None where the turn has ended, must wait, or somebody else holds it; `context` where
     it has ended or must wait. `given` is the interpretation that a turn without words was begun
-    with.
+    with, `trace_parent` names the trace in which it was begun.
     """
 
     user_id: str
@@ -171,3 +171,4 @@ class Work:
     context: Context | None
     events: tuple[TurnEvent, ...]
     given: Document | None
+    trace_parent: str

@@ -229,8 +229,9 @@ class TurnRow(_Table, table=True):
     `redo_tip_mix_id` are where the session stands once the turn is completed. `lease_expire_time`
     is NULL while nobody wants the turn: it rests. Of a turn that waits it is when somebody last
     asked for it. `last_error` is what the last who gave it back has told. `given` is the
-    interpretation that a turn without words was begun with. `audio_seconds` is what was charged to
-    the day of `interpret_time`.
+    interpretation that a turn without words was begun with, `trace_parent` names the trace in which
+    it was begun; empty where there was none. `audio_seconds` is what was charged to the day of
+    `interpret_time`.
     """
 
     __tablename__ = "turns"
@@ -302,6 +303,9 @@ class TurnRow(_Table, table=True):
     attempt_count: int = 0
     lease_token: int = Field(default=0, sa_type=BigInteger)
     lease_holder: str = Field(default="", sa_type=Text)
+    trace_parent: str = Field(
+        default="", sa_column=Column(Text, nullable=False, server_default=text("''"))
+    )
     lease_expire_time: datetime | None = Field(default=None, sa_type=UtcTime)
 
 

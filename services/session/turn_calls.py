@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
+from services.runtime.rpc_tracing import current_trace_parent
 from services.session import artifacts, turn_reading, turns
 from services.session.api_tracks import artifact_to_message
 from services.session.api_turns import (
@@ -40,6 +41,7 @@ class TurnCalls(Calls):
             waits=request.if_busy == conversation_pb2.IF_BUSY_WAIT,
             holder=request.holder,
             lease_duration=lease_duration_of(request),
+            trace_parent=current_trace_parent(),
             rules=self._rules,
         )
         return work_to_message(work)

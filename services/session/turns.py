@@ -101,6 +101,7 @@ def begin_turn(
     waits: bool,
     holder: str,
     lease_duration: timedelta | None,
+    trace_parent: str = "",
     rules: TurnRules = DEFAULT_RULES,
 ) -> Work:
     """Stores a turn, and leases it or lets it wait in line; said again, returns the same turn.
@@ -118,6 +119,7 @@ def begin_turn(
         waits: Whether the turn waits where another is worked on.
         holder: Who asks for the lease.
         lease_duration: How long the lease holds; None means 30 s.
+        trace_parent: The trace that a new turn belongs to, as W3C `traceparent`.
         rules: The rules of this installation.
 
     Raises:
@@ -136,6 +138,7 @@ def begin_turn(
     turn = next((row for row in found if row.request_id == request_id), None)
     if turn is None:
         turn = _new_turn(session, request_id, order, transaction)
+        turn.trace_parent = trace_parent
         _queue(transaction, turn, found, waits, rules)
         return _first_work(transaction, session, turn, holder, duration, rules)
     if Order(turn.prompt, turn.output_format, turn.given) != order:
@@ -291,6 +294,7 @@ def _first_work(
         context=None if waits else load_context(transaction, session),
         events=(accepted,),
         given=turn.given,
+        trace_parent=turn.trace_parent,
     )
 
 
@@ -321,6 +325,7 @@ def _claim(
         context=load_context(transaction, session) if turn.state == UNFINISHED else None,
         events=events.list_after(transaction, turn.turn_id, 0),
         given=turn.given,
+        trace_parent=turn.trace_parent,
     )
 
 

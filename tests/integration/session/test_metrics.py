@@ -127,6 +127,22 @@ async def test_a_statement_lies_below_its_transaction_and_tells_no_values(
     database.close()
 
 
+async def test_who_takes_a_turn_over_is_told_the_trace_in_which_it_was_begun(
+    driver: Driver, clock: Clock, spans: InMemorySpanExporter
+):
+    session = await driver.session()
+    with span("a call", root=True) as call:
+        begun = await driver.begin(session)
+    clock.advance(31)
+    taken = await driver.take_over()
+    assert taken.turn.turn_id == begun.turn.turn_id
+    assert trace.format_trace_id(call.get_span_context().trace_id) in taken.trace_parent
+
+
+async def test_a_turn_that_nobody_traces_has_no_trace(driver: Driver):
+    assert (await driver.begin(await driver.session())).trace_parent == ""
+
+
 async def test_a_statement_that_fails_marks_its_span_and_tells_no_values(
     database_url: str, spans: InMemorySpanExporter
 ):

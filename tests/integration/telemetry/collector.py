@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1 import (
 
 @dataclass(frozen=True)
 class Span:
-    """A span, as it came."""
+    """A span, as it came; `links` are the traces that it links to."""
 
     service: str
     name: str
@@ -78,7 +78,7 @@ def _span(service: str, span: Any) -> Span:
         start=span.start_time_unix_nano,
         end=span.end_time_unix_nano,
         attributes=_values(span.attributes),
-        links=tuple(link.span_id.hex() for link in span.links),
+        links=tuple(link.trace_id.hex() for link in span.links),
     )
 
 

@@ -89,6 +89,7 @@ class Observed:
             )
             await self._converse(client, session.session_id, "asked", UNCLEAR)
             await session.ask(UNCLEAR, folder=folder)  # nobody answers: 500
+            await self._leave_and_come_back(client, session.session_id)
             with pytest.raises(mixdown.MixdownError):
                 await client.upload(words)
             turns = [turn async for turn in session.turns()]
@@ -98,14 +99,34 @@ class Observed:
             async for _ in stub.DownloadArtifact(request):
                 pass
 
+    async def _leave_and_come_back(self, client: Any, session_id: str) -> None:
+        """Goes away while a prompt is being understood, and comes back in another trace."""
+        stub = client._link.stub
+        self.chat.play(
+            Answer({"kind": "separation", "why": "", "confidence": 0.9}, delay_seconds=2)
+        )
+        request = gateway_pb2.ConverseRequest(
+            session_id=session_id, prompt=UNCLEAR, request_id=uuid.uuid4().hex
+        )
+        call = stub.Converse(request, metadata=self._traced("left"))
+        turn_id = (await anext(aiter(call))).turn_id
+        call.cancel()
+        watch = gateway_pb2.WatchTurnRequest(turn_id=turn_id)
+        call = stub.WatchTurn(watch, metadata=self._traced("came back"))
+        last = [event async for event in call][-1]
+        assert last.WhichOneof("event") == "completed", last
+
+    def _traced(self, name: str) -> tuple[tuple[str, str], ...]:
+        """Returns the metadata of a caller that traces its call."""
+        self.traces[name] = uuid.uuid4().hex
+        return (("traceparent", f"00-{self.traces[name]}-{'1' * 16}-01"),)
+
     async def _converse(self, client: Any, session_id: str, name: str, prompt: str) -> None:
         """Says something as a caller that traces its calls."""
-        self.traces[name] = uuid.uuid4().hex
         request = gateway_pb2.ConverseRequest(
             session_id=session_id, prompt=prompt, request_id=uuid.uuid4().hex
         )
-        traceparent = f"00-{self.traces[name]}-{'1' * 16}-01"
-        call = client._link.stub.Converse(request, metadata=(("traceparent", traceparent),))
+        call = client._link.stub.Converse(request, metadata=self._traced(name))
         last = [event async for event in call][-1]
         assert last.WhichOneof("event") == "completed", last
 

@@ -109,6 +109,19 @@ def test_questions_to_the_language_model_have_spans_without_the_words(observed: 
     assert not [span for span in spans if UNCLEAR in str(span.attributes)]
 
 
+def test_a_turn_that_is_taken_up_again_links_to_the_trace_in_which_it_was_begun(
+    observed: Observed,
+):
+    left = observed.collector.settled_trace(observed.traces["left"])
+    (cut_off,) = (span for span in left if span.name == "turn")
+    assert cut_off.attributes["mixdown.cancelled"] is True
+    back = observed.collector.settled_trace(observed.traces["came back"])
+    (turn,) = (span for span in back if span.name == "turn")
+    assert turn.links == (observed.traces["left"],)
+    assert turn.attributes["mixdown.turn_id"] == cut_off.attributes["mixdown.turn_id"]
+    assert "mixdown-interpreter" in {span.service for span in back}
+
+
 def test_log_lines_of_every_service_name_the_trace(observed: Observed):
     trace_id = observed.traces["first"]
     for service in ("gateway", "session", "interpreter", "remixer", "separator"):
