@@ -235,6 +235,21 @@ class Client:
         request = gateway_pb2.CancelTurnRequest(turn_id=turn_id)
         return await call_again(self._link, self._link.stub.CancelTurn, request)
 
+    async def artifact_url(
+        self, artifact: conversation_pb2.Artifact | str
+    ) -> gateway_pb2.ArtifactUrl:
+        """Returns a link from which whoever has it can download a file, for a while.
+
+        Args:
+            artifact: The file, or its identifier.
+
+        Raises:
+            MixdownError: there is no such file, or this installation gives no links.
+        """
+        artifact_id = artifact if isinstance(artifact, str) else artifact.artifact_id
+        request = gateway_pb2.GetArtifactUrlRequest(artifact_id=artifact_id)
+        return await call_again(self._link, self._link.stub.GetArtifactUrl, request)
+
     async def download(
         self, artifact: conversation_pb2.Artifact, folder: str | PathLike[str]
     ) -> Path:

@@ -20,6 +20,7 @@ from services.gateway.api_uploads import as_upload
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends
 from services.gateway.batches import Batch
 from services.gateway.capabilities import Capabilities
+from services.gateway.direct_downloads import DirectDownloads
 from services.gateway.files import check_offset, read_blob
 from services.gateway.identity import user_of
 from services.gateway.listener import Wish
@@ -45,6 +46,7 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         self._turns = turns
         self._uploads = Uploads(backends, blobs, settings)
         self._capabilities = Capabilities(backends, settings)
+        self._direct = DirectDownloads(blobs, settings.direct_download_seconds)
 
     # ── tracks ──────────────────────────────────────────────────────────────────────────────
 
@@ -340,6 +342,13 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         async for data in read_blob(self._blobs, artifact.blob.sha256, request.offset_bytes):
             metrics.SENT_BYTES.labels("download").inc(len(data))
             yield httpbody_pb2.HttpBody(data=data)
+
+    async def GetArtifactUrl(  # noqa: N802
+        self, request: gateway_pb2.GetArtifactUrlRequest, context: _Context
+    ) -> gateway_pb2.ArtifactUrl:
+        """Gives a link to a file."""
+        artifact = await self._get_artifact(self._user(context), request.artifact_id)
+        return await self._direct.link(artifact)
 
     async def GetCapabilities(  # noqa: N802
         self, request: gateway_pb2.GetCapabilitiesRequest, context: _Context

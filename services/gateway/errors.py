@@ -19,6 +19,7 @@
     ├── UnknownTargetError      INVALID_ARGUMENT / UNKNOWN_TARGET
     ├── MixOutOfRangeError      INVALID_ARGUMENT / MIX_OUT_OF_RANGE
     ├── InvalidOffsetError      OUT_OF_RANGE / INVALID_OFFSET
+    ├── NoDirectDownloadError   FAILED_PRECONDITION / NO_DIRECT_DOWNLOAD
     └── LeaseLostError          ABORTED / LEASE_LOST (never reaches a caller)
 
 `UndecodableAudioError` and `UnsupportedFormatError` come from `services.runtime.errors`; what the
@@ -156,6 +157,16 @@ class InvalidOffsetError(MixdownError):
 
     code = grpc.StatusCode.OUT_OF_RANGE
     reason = "INVALID_OFFSET"
+
+
+class NoDirectDownloadError(MixdownError):
+    """Files cannot be downloaded from the blob store itself here."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+    reason = "NO_DIRECT_DOWNLOAD"
+
+    def __init__(self) -> None:
+        super().__init__("Files cannot be downloaded directly here; use DownloadArtifact.")
 
 
 class LeaseLostError(MixdownError):

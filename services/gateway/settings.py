@@ -82,6 +82,13 @@ class GatewaySettings(BlobSettings):
         description="Turns without a listener (of batches, or of gateways that have died) that one "
         "gateway takes up at the same time.",
     )
+    direct_download_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=7 * 24 * 3600,
+        description="How long links are good that let callers download files from S3 themselves. "
+        "0, the default, gives none: callers may not reach the store.",
+    )
     clean_seconds: float = Field(
         default=60.0, gt=0, description="How often files that nobody refers to are deleted."
     )

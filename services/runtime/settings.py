@@ -63,6 +63,11 @@ class S3Settings(BaseSettings):
         default="",
         description="URL of a server that speaks S3 (SeaweedFS, MinIO). Empty means AWS.",
     )
+    s3_public_endpoint: str = Field(
+        default="",
+        description="URL under which callers reach the same server, for links that are given to "
+        "them. Empty means the endpoint above.",
+    )
     s3_region: str = Field(
         default="", description="Region of the bucket. Empty means what `AWS_REGION` says."
     )

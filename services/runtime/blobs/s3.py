@@ -55,6 +55,16 @@ class S3BlobStore:
 
     def __init__(self, bucket: str, prefix: str, settings: S3Settings) -> None:
         self._store = _connect(bucket, prefix, settings)
+        # A signature holds for one host: the one under which the caller knows the server.
+        self._public = (
+            _connect(
+                bucket,
+                prefix,
+                settings.model_copy(update={"s3_endpoint": settings.s3_public_endpoint}),
+            )
+            if settings.s3_public_endpoint
+            else self._store
+        )
         threading.Thread(target=self._remove_abandoned, name="blobs-abandoned", daemon=True).start()
 
     def create(self) -> S3BlobWriter:
@@ -106,7 +116,7 @@ class S3BlobStore:
     def presign(self, sha256: str, lifetime: timedelta) -> str | None:
         """Returns a URL that whoever has it can read the blob from, for as long as `lifetime`."""
         with _reporting():
-            return obstore.sign(self._store, "GET", blob_path(sha256), lifetime)
+            return obstore.sign(self._public, "GET", blob_path(sha256), lifetime)
 
     def write_record(self, key: str, document: bytes) -> None:
         """Stores a record, replacing an older one."""
