@@ -133,7 +133,8 @@ class IntegratedLoudness:
             return None
         gate = lufs(self._power / self._count) + _RELATIVE_GATE_LU
         first = max(0, math.ceil((gate - _ABSOLUTE_GATE_LUFS) / _BIN_LU))
-        last = self._highest + 1
+        # Beyond the loudest bin, which holds all that is louder still, the gate tells nothing.
+        first, last = min(first, self._highest), self._highest + 1
         return lufs(float(self._powers[first:last].sum() / self._counts[first:last].sum()))
 
 

@@ -16,6 +16,8 @@ from services.runtime.errors import UndecodableAudioError
 
 _MAX_CHANNELS = 2
 _READ_FRAMES = 65_536
+_LOUDEST = np.float32(2.0**32)
+"""Above the scale of 32-bit integers, which some files keep as floats; beyond, powers overflow."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ def measure(file: BinaryIO) -> Measured:
 
 
 def finite(block: Samples) -> Samples:
-    """Returns `block` with silence in place of what is no finite number."""
-    is_finite = np.isfinite(block)
-    return block if is_finite.all() else np.where(is_finite, block, np.float32(0.0))
+    """Returns `block` with silence in place of what is no number, or no sound of any scale."""
+    is_sound = np.abs(block) <= _LOUDEST
+    return block if is_sound.all() else np.where(is_sound, block, np.float32(0.0))
 
 
 class Original:
@@ -95,7 +97,7 @@ class Original:
         properties: What it is.
 
     Attributes:
-        repaired_samples: Samples that were no finite numbers, and became silence.
+        repaired_samples: Samples that were no numbers or far too large, and became silence.
     """
 
     def __init__(self, store: BlobStore, sha256: str, properties: AudioProperties) -> None:
@@ -113,7 +115,7 @@ class Original:
         block = self._reader.read(frames)
         repaired = finite(block)
         if repaired is not block:
-            self.repaired_samples += int(np.count_nonzero(~np.isfinite(block)))
+            self.repaired_samples += int(np.count_nonzero(~(np.abs(block) <= _LOUDEST)))
             block = repaired
         missing = frames - block.shape[1]
         return np.concatenate((block, silence(self._channels, missing)), 1) if missing else block

@@ -164,12 +164,13 @@ class Pipeline:
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be changed on the way, for people."""
+        notes = list(self._notes)
         repaired = self._original.repaired_samples
-        return (
-            *self._notes,
-            *([f"silenced {repaired} samples that were no numbers"] if repaired else []),
-            *([self._target.note] if self._target is not None else []),
-        )
+        if repaired:
+            notes.append(f"silenced {repaired} samples that were no numbers or far too large")
+        if self._target is not None:
+            notes.append(self._target.note)
+        return tuple(notes)
 
     def expect_stems(self, sample_rate_hz: int, channels: int, weights_sha256: str = "") -> None:
         """Prepares for stems of this rate and these channels, made with these weights."""
