@@ -17,6 +17,7 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.builtin.complaints import without_explained_complaints
 from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.evidence import asks_for_change
 from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
@@ -176,8 +177,8 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         read_clause(turn, clause)
     except UnclearError as unclear:
         excepts = bool(clause.lexemes) and clause.lexemes[0].has("except")
-        if excepts or (clause.numbers("hz") and not clause.has_verb):
-            turn.doubts.append(clause.text)  # "mute the bass, except the low notes"
+        if excepts or asks_for_change(clause):
+            turn.blocked = turn.blocked or str(unclear)
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
 
@@ -215,6 +216,10 @@ def _start_from_history(turn: Turn, clause: Clause) -> None:
 
 def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     context = turn.context
+    if turn.blocked and not turn.is_empty:
+        # Half of what was asked is a wrong edit, too.
+        found = _clarified(context, "ambiguous", turn.blocked, confidence=0.4)
+        return replace(found, targets=tuple(turn.named))
     if turn.doubts and not turn.is_empty:
         return _clarified(
             context, "ambiguous", replies.not_understood(turn.doubts[0]), confidence=0.3

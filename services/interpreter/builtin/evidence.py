@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from mixdown.mix import MASTER
 from services.interpreter.builtin.amounts import is_insufficient
-from services.interpreter.builtin.clauses import NAMED_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.statements import is_complaint, is_statement
 from services.interpreter.language.lexemes import Lexeme
 
 _CONTENT = (
@@ -68,6 +70,12 @@ def check_read(clause: Clause, kind: str) -> float:
     if left_over or numbers:
         what = left_over[0].text if left_over else f"{numbers[0].value:g}"
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
+    if clause.has("bound", "between") and not clause.numbers():
+        raise UnclearError("Between which frequencies?")
+    if kind == "gain" and _grades_unknown(clause):
+        raise UnclearError(
+            f"I did not understand “{clause.unknown[0]}”; louder, or something else?"
+        )
     if any(item.has("except") for item in clause.lexemes) and _has_open_exception(clause):
         raise UnclearError("Except what? Name the parts that should stay as they are.")
     beyond = any(number.value > HIGHEST_HZ for number in clause.numbers("hz"))
@@ -83,6 +91,32 @@ def check_read(clause: Clause, kind: str) -> float:
     return 1 - len(clause.unknown) / len(words) if words else 1.0
 
 
+def _grades_unknown(clause: Clause) -> bool:
+    """Whether "more" belongs to a word that is not known: "more wobbly in volume"."""
+    if clause.any_of(("up", "down")) or clause.numbers():
+        return False
+    return any(
+        item.has("more") or item.has("less")
+        for item, following in pairwise(clause.lexemes)
+        if following.is_unknown
+    )
+
+
+_CHANGING = (
+    "up", "down", "mute", "unmute", "remove", "off", "half", "double", "separate", "file", "more",
+    "less",
+)  # fmt: skip
+
+
+def asks_for_change(clause: Clause) -> bool:
+    """Whether a clause that was not understood asks for a change, and not only speaks of a part."""
+    if is_complaint(clause) or is_statement(clause) or clause.has("greeting"):
+        return False
+    measured = any(number.signed or number.unit for number in clause.numbers())
+    return measured or clause.any_of((*EFFECT_KINDS, *_CHANGING))
+
+
+_WHOLLY = {"entirely", "completely", "totally", "fully", "full", "all of the way"}
 _SHARES = {"most", "some", "part", "parts", "bits", "much", "many"}
 _IN_PART = {"partly", "partially", "mostly"}
 _HANDED = ("side", "pan", "pitch", "compression", "before", "conditional", "q", "hard", "halfway")
@@ -98,7 +132,7 @@ def check_taken(clause: Clause) -> None:
         following = clause.lexemes[index + 1 : index + 2]
         shares = item.text in _SHARES and bool(following) and following[0].has("of")
         shares = shares or item.text in _IN_PART or item.has("small") or item.has("toomuch")
-        left_over = any(item.has(kind) for kind in _HANDED)
+        left_over = any(item.has(kind) for kind in _HANDED) and item.text not in _WHOLLY
         if shares or left_over or _is_open_number(clause, index):
             said = item.text if not item.number else f"{item.number.value:g}"
             raise UnclearError(f"All of it, or only in part? I am not sure what “{said}” means.")

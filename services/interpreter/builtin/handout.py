@@ -166,7 +166,7 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
     removed = before if is_postfix else after
     keeps = before if not is_postfix else Named()
     if (
-        clause.any_of(("only", "separate"))
+        (clause.has("separate") or _says_only(clause))
         and keeps.targets
         and MASTER not in keeps.targets
         and not is_postfix
@@ -187,6 +187,13 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
         raise UnclearError("That would leave silence. Which part should stay?")
     _hand_without(turn, stems)
     return True
+
+
+def _says_only(clause: Clause) -> bool:
+    """Whether "only" is about a part, not about a verb: "just get rid of it"."""
+    place = clause.index("only")
+    following = clause.lexemes[place + 1 : place + 2] if place >= 0 else ()
+    return bool(following) and not following[0].has("remove")
 
 
 def _only_says_out(clause: Clause) -> bool:

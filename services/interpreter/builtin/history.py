@@ -65,10 +65,11 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
 
 
 def _goes_back(clause: Clause) -> bool:
-    """Whether steps are taken back: "go two steps back"."""
+    """Whether steps are taken back: "go two steps back", "take that last change back"."""
+    changes = clause.has("effects") and clause.any_of(("pronoun", "before"))
     return (
         clause.has("back")
-        and clause.has("step")
+        and (clause.has("step") or changes)
         and not clause.any_of((*EFFECT_KINDS, "up", "down"))
     )
 

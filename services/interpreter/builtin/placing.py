@@ -23,6 +23,8 @@ def read_placing(turn: Turn, clause: Clause, named: Named) -> bool:
     if pair is None:
         if swaps and not clause.any_of(("side", "pan")):
             return False
+        if named.is_empty and [edit.setting for edit in turn.edits[-2:]] == ["pan", "pan"]:
+            return True  # "spread the guitar and piano apart, one each side"
         raise UnclearError("Which two parts do you mean?")
     first, second = pair
     if swaps:

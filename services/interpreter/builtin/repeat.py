@@ -6,26 +6,17 @@ from dataclasses import replace
 
 from mixdown.mix import MASTER, RANGES, EqBand, Filter
 from services.interpreter.builtin import amounts
-from services.interpreter.builtin.clauses import ACTION_KINDS, Clause, is_filler
-from services.interpreter.builtin.coloring import (
-    CHORUS_STEP,
-    DISTORTION_STEP,
-    ECHO_STEP,
-    WIDTH_STEP,
-)
-from services.interpreter.builtin.conversation import Past, direction_of
+from services.interpreter.builtin.clauses import ACTION_KINDS, EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.conversation import Past
 from services.interpreter.builtin.effects import (
-    GAIN_STEP_DB,
-    PAN_STEP,
-    PITCH_STEP_SEMITONES,
-    REVERB_STEP,
     UnclearError,
 )
 from services.interpreter.builtin.evidence import check_repeated
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.revising import read_revision
 from services.interpreter.builtin.turn import Turn
-from services.interpreter.edits import apply_edits, difference
+from services.interpreter.builtin.varying import AMOUNTS, last_change, vary
+from services.interpreter.edits import difference
 from services.interpreter.intent import (
     Adjustment,
     Clearing,
@@ -37,20 +28,6 @@ from services.interpreter.intent import (
 )
 from services.interpreter.language.lexemes import Number
 
-STEPS = {
-    "gain_db": GAIN_STEP_DB,
-    "reverb": REVERB_STEP,
-    "pitch_semitones": PITCH_STEP_SEMITONES,
-    "pan": PAN_STEP,
-    "echo": ECHO_STEP,
-    "chorus": CHORUS_STEP,
-    "distortion": DISTORTION_STEP,
-    "width": WIDTH_STEP,
-    "fade_in_s": 2.0,
-    "fade_out_s": 2.0,
-}
-_AMOUNTS = {"reverb", "echo", "chorus", "distortion"}
-"""Settings from 0 to 1, which "more" raises whatever the last change of them was."""
 _REFERRING = (
     "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
     "too",
@@ -62,31 +39,33 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause that only varies an earlier change; False for any other clause."""
     if named.instruments:
         return False
-    if read_revision(turn, clause, named):
+    if read_revision(turn, clause, named) or _read_both(turn, clause, named):
         return True
     if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
         return True
+    if _easeslast_change(turn, clause, named):
+        return vary(turn, clause, last_change(turn), sign=-1, share=1.0)
     limited = clause.has("pronoun", "same") and clause.has("only") and len(clause.numbers()) == 1
     if _has_own_content(clause.without(lambda item: limited and bool(item.number))):
         return False
     if clause.has("pronoun", "same") or _is_also(clause, named) or clause.has("instead"):
         return _read_same(turn, clause, named)
     if named.targets and clause.any_of(("more", "less")) and _is_on_target(clause):
-        past = _last(turn)
+        past = last_change(turn)
         if past.edits and past.edits[-1].setting != "gain_db":
             moved = Remix(
                 tuple(replace(edit, target=t) for t in named.targets for edit in _unique(past))
             )
             sign = -1 if clause.has("less") else 1
-            return _vary(turn, clause, replace(past, intent=moved), sign=sign, share=1.0)
+            return vary(turn, clause, replace(past, intent=moved), sign=sign, share=1.0)
         return False
     if named.group or named.targets:
         return False
     if clause.any_of(("toomuch", "enough")) or _is_not_so_much(clause):
-        return _vary(
+        return vary(
             turn,
             clause.without(lambda item: item.text in _NOT_SO_MUCH),
-            _last(turn),
+            last_change(turn),
             sign=1 if amounts.is_insufficient(clause) else -1,
             share=0.5,
         )
@@ -107,8 +86,30 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             and not {"again", "more"} & set(clause.text.split())
         ):
             return False
-        return _vary(turn, clause, _last(turn), sign=-1 if clause.has("less") else 1, share=1.0)
+        return vary(
+            turn, clause, last_change(turn), sign=-1 if clause.has("less") else 1, share=1.0
+        )
     return False
+
+
+_EASING = {
+    "back off", "dial back", "scale back", "ease off", "tone down", "pull back", "dial it back",
+    "dial them back", "scale it back", "roll it back a bit", "reduce", "lessen", "ease", "rein in",
+    "tone it down", "pull it back", "pull them back", "dial it down", "ease back", "tame",
+}  # fmt: skip
+
+
+def _easeslast_change(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Whether "dial it back a bit" is about an effect that was just changed, not the loudness."""
+    if turn.edits or not named.is_empty or named.pronoun not in {"it", "that", "them"}:
+        return False
+    if clause.numbers() or clause.has("volume") or clause.any_of(EFFECT_KINDS):
+        return False
+    past = turn.conversation.latest_change()
+    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
+        return False
+    eases = any(item.text in _EASING for item in clause.lexemes)
+    return eases and all(edit.setting in AMOUNTS for edit in past.edits)
 
 
 _NOT_SO_MUCH = {"not that much", "not so much", "not quite that much", "not quite so much"}
@@ -165,6 +166,20 @@ def _unique(past: Past) -> list[Edit]:
     return [edit for edit in past.edits if edit.target == source]
 
 
+def _read_both(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "lower the vocals and raise the drums, both by 3 dB": one amount for all of it."""
+    numbers = clause.numbers()
+    if not turn.edits or named.pronoun not in {"both", "them"} or len(numbers) != 1:
+        return False
+    if not named.is_empty or _has_own_content(clause.without(lambda item: bool(item.number))):
+        return False
+    edits = [_limited(edit, numbers[0]) for edit in turn.edits]
+    turn.edits.clear()
+    turn.mix = turn.context.mix
+    turn.add_edits(edits)
+    return True
+
+
 def _read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "remove it" after an effect was added: the effect goes, not the stem."""
     if not clause.any_of(("remove", "off")) or named.targets or named.group or turn.last_named:
@@ -201,7 +216,9 @@ def _read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
     numbers = clause.numbers()
     if len(numbers) != 1 or numbers[0].signed or not named.pronoun or named.targets or named.group:
         return False
+    corrects = clause.has("instead") or any(item.text == "actually" for item in clause.lexemes)
     allowed = (
+        *(("up", "down") if corrects else ()),
         "pronoun",
         "set",
         "to",
@@ -234,7 +251,7 @@ def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
     match edit.change:
         case Filter(kind) if number.unit == "hz" and kind != "bandpass":
             return replace(edit, change=Filter(kind, cutoff_hz=number.value))
-        case Adjustment() if edit.setting in _AMOUNTS:
+        case Adjustment() if edit.setting in AMOUNTS:
             share = amounts.share_of_one(number)
             return None if share is None else replace(edit, change=Adjustment(share, False))
         case Adjustment(value, True) if (edit.setting, number.unit) in {
@@ -266,13 +283,6 @@ def _opens_prompt(clause: Clause) -> bool:
     return clause.previous is None
 
 
-def _last(turn: Turn) -> Past:
-    past = turn.conversation.latest_change()
-    if past is None:
-        raise UnclearError("More of what: volume, reverb, compression?")
-    return past
-
-
 def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
     check_repeated(clause)
     stems = named.targets
@@ -287,14 +297,14 @@ def _read_same(turn: Turn, clause: Clause, named: Named) -> bool:
         into += [stem for stem in stems if stem not in into and stem != MASTER]
         turn.name(stems)
         return True
-    past = _corrected(turn, clause) or _last(turn)
+    past = _corrected(turn, clause) or last_change(turn)
     if not stems:
         if named.group in {"all"}:
             stems = (MASTER,)
         elif named.group == "rest":
             stems = turn.everything_but(past.targets)
         elif clause.any_of(("even",)) or (clause.has("pronoun", "same") and "again" in clause.text):
-            return _vary(turn, clause, past, sign=1, share=1.0)
+            return vary(turn, clause, past, sign=1, share=1.0)
         else:
             raise UnclearError("The same for which part?")
     known = len(turn.edits)
@@ -311,7 +321,7 @@ def _limited(edit: Edit, number: Number) -> Edit:
     """Returns a repeated change with another amount: "the same, but only 10%"."""
     share = amounts.share_of_one(number)
     match edit.change:
-        case Adjustment() if edit.setting in {*_AMOUNTS, "pan"} and share is not None:
+        case Adjustment() if edit.setting in {*AMOUNTS, "pan"} and share is not None:
             sign = -1 if edit.change.value < 0 else 1
             return replace(edit, change=Adjustment(sign * share, False))
         case Adjustment(value, relative) if number.unit in {"db", "semitone", ""}:
@@ -340,7 +350,7 @@ def _settled(turn: Turn, edit: Edit) -> Edit:
     match edit.change:
         case CompressionChange(level=None):
             return replace(edit, change=CompressionChange(settings.compression))
-        case Adjustment(_, True) if edit.setting in {*_AMOUNTS, "pan", "width"}:
+        case Adjustment(_, True) if edit.setting in {*AMOUNTS, "pan", "width"}:
             value = getattr(settings, edit.setting)
             return replace(edit, change=Adjustment(value, False))
         case _:
@@ -373,45 +383,3 @@ def _repeat(turn: Turn, past: Past, stems: tuple[str, ...], *, instead: bool) ->
             raise UnclearError("The same as what?")
     turn.name(stems)
     return True
-
-
-def _vary(turn: Turn, clause: Clause, past: Past, *, sign: int, share: float) -> bool:
-    if not past.edits:
-        raise UnclearError("More or less of what?")
-    factor = amounts.factor(clause)
-    varied: list[Edit] = []
-    for edit in past.edits:
-        change = _step(edit, sign, factor, share)
-        if change is not None:
-            varied.append(change)
-    if not varied:
-        raise UnclearError("How much more or less, and of what?")
-    applied = apply_edits(turn.mix, varied)
-    if applied.mix == turn.mix:
-        raise UnclearError("That is already at its end. What else?")
-    turn.add_edits(varied)
-    turn.name(dict.fromkeys(edit.target for edit in varied))
-    return True
-
-
-def _step(edit: Edit, sign: int, factor: float, share: float) -> Edit | None:
-    direction = direction_of(edit.change) or 1
-    match edit.change:
-        case Adjustment() if edit.setting not in STEPS:
-            return None
-        case Adjustment():
-            step = STEPS[edit.setting]
-            if edit.setting in _AMOUNTS:
-                direction = 1
-            else:
-                step *= share
-            return replace(edit, change=Adjustment(sign * direction * step * factor, True))
-        case CompressionChange():
-            return replace(edit, change=CompressionChange(levels=sign))
-        case EqBand() as band:
-            gain_db = sign * band.gain_db * share
-            if abs(band.gain_db) > 3 and share == 1.0:
-                gain_db = sign * direction * 3.0
-            return replace(edit, change=replace(band, gain_db=gain_db * factor))
-        case _:
-            return None

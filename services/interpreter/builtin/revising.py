@@ -11,6 +11,7 @@ from services.interpreter.builtin.conversation import Past
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
+from services.interpreter.builtin.varying import AMOUNTS
 from services.interpreter.edits import is_same_band
 from services.interpreter.intent import Adjustment, Clearing, CompressionChange, Edit, Setting
 from services.interpreter.language.lexemes import Lexeme, Number
@@ -165,7 +166,7 @@ def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
     as_much = bool(turn.edits) and any(item.text in _AS_MUCH for item in clause.lexemes)
     if share is None or not (clause.has("pronoun", "that", "it", "same") or as_much):
         return False
-    if any(item.text in _VERBS for item in clause.lexemes):
+    if any(item.text in _VERBS for item in clause.lexemes) and not _scales_last(turn, clause):
         return False  # "double it" is a command of its own
     if not _consists_of(clause, "half", "double", "of", *NAMED_KINDS, "share"):
         return False
@@ -188,6 +189,15 @@ def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
     turn.add_edits(edits)
     turn.name(dict.fromkeys(edit.target for edit in edits))
     return True
+
+
+def _scales_last(turn: Turn, clause: Clause) -> bool:
+    """Whether "double that" or "halve it" is about the last change, not the loudness."""
+    past = _newest(turn)
+    if past is None or turn.edits:
+        return False
+    amounts = all(edit.setting in AMOUNTS for edit in past.edits)
+    return clause.has("pronoun", "that") or (clause.has("pronoun", "it") and amounts)
 
 
 def _share(clause: Clause) -> float | None:

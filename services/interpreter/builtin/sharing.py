@@ -7,6 +7,7 @@ from dataclasses import replace
 from services.interpreter.builtin.clauses import (
     COLORING_KINDS,
     DIRECTION_KINDS,
+    EFFECT_KINDS,
     NAMED_KINDS,
     TARGET_KINDS,
     Clause,
@@ -68,6 +69,11 @@ def carried(clauses: list[Clause]) -> list[Clause]:
             # "heavy compression on the bass and none on the vocals"
             what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
             clause = replace(clause, lexemes=(_NO, *what, *clause.lexemes))  # noqa: PLW2901
+        elif before is not None and _quantifies(clause) and before.any_of((*kinds, "region")):
+            # "more low end on the drums and less on the bass"
+            graded = (*kinds, "region")
+            what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in graded))
+            clause = replace(clause, lexemes=(*clause.lexemes[:1], *what, *clause.lexemes[1:]))  # noqa: PLW2901
         elif before is not None and _scales_it(clause) and before.any_of(kinds):
             # "double the reverb on the vocals and halve it on the drums"
             what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
@@ -80,6 +86,19 @@ def carried(clauses: list[Clause]) -> list[Clause]:
 
 
 _NO = Lexeme("no", (("remove", "remove"),))
+
+
+def _quantifies(clause: Clause) -> bool:
+    """Whether only "more" or "less" is said of a part, and not of what."""
+    others = (*EFFECT_KINDS, "volume", "up", "down", "tone", "eq", "mute", "remove", "pronoun")
+    return (
+        bool(clause.lexemes)
+        and (clause.lexemes[0].has("more") or clause.lexemes[0].has("less"))
+        and any(item.has("in") for item in clause.lexemes)
+        and clause.has_named_target
+        and not clause.any_of(others)
+        and not clause.numbers()
+    )
 
 
 def _scales_it(clause: Clause) -> bool:

@@ -20,7 +20,18 @@ from services.interpreter.language.lexemes import Lexeme
 def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Cuts a prompt into pieces, without what only tells why or for whom."""
     pieces = [without_adjunct(piece) for piece in _pieces(lexemes)]
-    return _without_bare_levels(_without_fillers(without_reasons(pieces)))
+    return _without_images(_without_bare_levels(_without_fillers(without_reasons(pieces))))
+
+
+def _without_images(pieces: list[Clause]) -> list[Clause]:
+    """Drops "…, like in a big empty church", which only paints what was said."""
+    kept: list[Clause] = []
+    for piece in pieces:
+        paints = bool(piece.lexemes) and piece.lexemes[0].has("like") and not piece.numbers()
+        if kept and paints and piece.joiner == "," and kept[-1].any_of(EFFECT_KINDS):
+            continue
+        kept.append(piece)
+    return kept
 
 
 _BARE_LEVELS = {"loud", "quiet", "high", "low", "soft"}
@@ -99,6 +110,8 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         return _is_name(following) and Clause(tuple(current)).has_action
     if _is_name(item) and current[-1].number and following.number:
         return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
+    if _asks_after_statement(lexemes, index, current):
+        return True
     if _is_complete(current) and (_opens_command(item, following) or _tells_of_speaker(item)):
         return True
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
@@ -129,7 +142,7 @@ _DONE = ("up", "down", "more", "less", "mute", "separate", "remove", "file", *EF
 _LEADING = (
     "to", "by", "in", "of", "for", "with", "and", "but", "or", "not", "set", "add", "like", "bound",
     "need", "give", "more", "less", "even", "too", "small", "big", "conditional", "reason",
-    "told", "question", "than", "vague",
+    "told", "question", "than", "vague", "pronoun",
 )  # fmt: skip
 _OPENERS = {
     "pan", "mute", "unmute", "put", "add", "make", "turn", "boost", "raise", "compress", "pitch",
@@ -149,12 +162,22 @@ def _opens_command(item: Lexeme, following: Lexeme) -> bool:
     return item.text in _OPENERS and (named or following.has("up") or following.has("down"))
 
 
+def _asks_after_statement(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether a request follows a statement: "the guitar bugs me can you just get rid of it"."""
+    if lexemes[index].text not in _ASKED or any(map(is_verb, current)):
+        return False
+    rest = lexemes[index + 1 :]
+    following = next((i for i in rest if not (is_filler(i) or i.text == "just")), None)
+    named = any(_is_name(item) for item in current) and len(current) > 2
+    return named and following is not None and is_verb(following)
+
+
 _ASKED = {"could you", "can you", "would you", "please", "pls", "can we", "could we", "will you"}
 
 
 def _tells_of_speaker(item: Lexeme) -> bool:
     """Whether a word opens what somebody tells of himself: "… louder pls im half deaf"."""
-    return item.text in _SPEAKERS
+    return item.text in _SPEAKERS or item.text in {"i want to", "we want to", "i need to"}
 
 
 def _is_name(item: Lexeme) -> bool:

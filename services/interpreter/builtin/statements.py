@@ -28,7 +28,7 @@ def is_statement(clause: Clause) -> bool:
     """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
     if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
         return True
-    if _compares_with_nothing(clause) or _wants_to_know(clause):
+    if _compares_with_nothing(clause) or _wants_to_know(clause) or _tells_of_speaker(clause):
         return True
     if copula_of(clause) < 0 or clause.any_of(set(ASKING) - {"neutral"}) or is_complaint(clause):
         return False
@@ -105,12 +105,35 @@ def _asks(item: Lexeme) -> bool:
 def _tells_of_own(clause: Clause) -> bool:
     """Whether somebody tells what he has: "we have our own guitarist"."""
     words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
+    if len(words) > 1 and words[0].text in _PERSONS and words[1].text in {"play", "sing", "drum"}:
+        return True  # "I play the guitar in a band"
     return (
         len(words) > 2
         and words[0].text in _PERSONS
         and words[1].text in {"have", "need not", "play", "want our"}
         and words[2].text in {"our", "my", "a", "an", "his", "her"}
         and not clause.any_of(("more", "less", "toomuch", "up", "down"))
+    )
+
+
+_SELVES = {"i am", "we are", "he is", "she is", "they are", "she", "he"}
+_PLANS = {"i want to", "i need to", "we want to", "i would like to", "i would love to", "trying to"}
+
+
+def _tells_of_speaker(clause: Clause) -> bool:
+    """Whether somebody tells who or how he is, or what he is up to.
+
+    "We're tuned to Eb", "she sounds like she's two rooms away", "I want to practise the solo".
+    """
+    words = [item for item in clause.lexemes if not (item.mark or item.has("greeting", "ok"))]
+    if len(words) < 2 or clause.numbers("db", "percent", "semitone", "hz"):
+        return False
+    if words[0].text in _PLANS or words[0].has("filler", "polite"):
+        return words[0].text in _PLANS and words[1].is_unknown
+    if words[0].text not in _SELVES or clause.any_of(("up", "down", "toomuch", "need")):
+        return False
+    return not is_complaint(clause) and (
+        words[0].text.endswith((" am", " are")) or clause.has("like") or clause.has("complaint")
     )
 
 

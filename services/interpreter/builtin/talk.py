@@ -55,7 +55,8 @@ def talk_reason(lexemes: list[Lexeme]) -> ClarificationReason | None:
     asks_help = clause.has("help")
     substance = clause.any_of((*ACTION_KINDS, *NAMED_KINDS)) or bool(clause.numbers())
     if asks_help and not _is_polite_command(words):
-        return "help"
+        elsewhere = clause.unknown and not substance and words[0].text.startswith("how")
+        return None if elsewhere else "help"  # "how do I get to the airport?"
     if not substance and all(any(item.has(kind) for kind in _TALK_KINDS) for item in words):
         if any(item.has("greeting") for item in words) or any(
             item.has("decline") for item in words

@@ -40,6 +40,7 @@ class Turn:
         not_done: Operations that Mixdown does not have.
         questions: What has to be asked.
         doubts: Clauses that look like instructions and were not understood.
+        blocked: What has to be asked before anything of the prompt is carried out.
         limitations: What was clamped or left out.
         named: Targets named in this prompt, in order.
         last_named: Targets of the latest clause that named any.
@@ -66,6 +67,7 @@ class Turn:
     not_done: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    blocked: str = ""
     limitations: list[Limitation] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     last_named: tuple[str, ...] = ()

@@ -14,7 +14,9 @@ from services.interpreter.language.vocabulary import vocabulary
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
     said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
-    return _taken_out(_particles(_negated_tones(_it_is(_objects(said)))))
+    return _taken_out(
+        _particles(_negated_tones(_cancelled(_compared_with_now(_it_is(_objects(said))))))
+    )
 
 
 # --- Where it is listened to ---------------------------------------------------------------------
@@ -102,6 +104,20 @@ def _it_is(lexemes: list[Lexeme]) -> list[Lexeme]:
 _DEGREES = {"so", "very", "really", "way", "way too", "too", "just", "still", "quite", "super"}
 
 
+_COMPARED = {"lower than": (("down", "plain"),), "higher than": (("up", "loud"),)}
+
+
+def _compared_with_now(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "6 dB lower than they are" as "6 dB lower"."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1] if index + 1 < len(lexemes) else None
+        reading = _COMPARED.get(item.text)
+        now = following is not None and (following.has("pronoun") or following.has("filler"))
+        result.append(Lexeme(item.text, reading) if reading and now else item)
+    return result
+
+
 def _follows_object(item: Lexeme) -> bool:
     if item.mark or item.number:
         return True
@@ -131,6 +147,17 @@ def _without_keeping_on(lexemes: list[Lexeme]) -> list[Lexeme]:
 
 _PREFIXES = {"de", "un", "anti"}
 _LESS = (("remove", "remove"),)
+
+
+def _cancelled(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "cancel the reverb" as taking it away: nothing is declined."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = next((i for i in lexemes[index + 1 :] if not is_filler(i)), None)
+        effect = following is not None and any(following.has(kind) for kind in EFFECT_KINDS)
+        cancels = item.text in {"cancel", "stop", "forget", "skip"} and effect
+        result.append(Lexeme(item.text, _LESS) if cancels else item)
+    return result
 
 
 def _negated_tones(lexemes: list[Lexeme]) -> list[Lexeme]:
