@@ -5,8 +5,8 @@ segment of each track in turn, beginning with the track that was served longest 
 batch is full. So an hour of music does not hold up half a minute, and one track alone fills the
 device. Segments of one batch go through the same network and have the same length.
 
-The loop is `schedule → run → hand out`. All of it runs on the event loop but `run`, which has a
-thread of its own. When a batch does not fit into the device's memory, half of it is tried, and no
+The loop is `schedule → run → hand out`. All of it runs on the event loop but `run`, which has
+threads of its own. When a batch does not fit into the device's memory, half of it is tried, and no
 larger batch again.
 """
 
@@ -67,8 +67,8 @@ class Scheduler:
     """One loop over the segments of all tracks.
 
     Args:
-        depth: Batches handed to the device at once. With 2 a GPU has its next batch before it
-            has told of the last one.
+        depth: Batches handed to the device at once, each in a thread. With 2 a GPU is given its
+            next batch while it computes one.
     """
 
     def __init__(self, depth: int = 1) -> None:
@@ -77,7 +77,7 @@ class Scheduler:
         self._limits: dict[int, int] = {}
         self._arrived = asyncio.Event()
         self._free = asyncio.Semaphore(depth)
-        self._device = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+        self._device = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="device")
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop().create_task(self._schedule())
 

@@ -21,7 +21,8 @@ class DeviceMemoryError(Exception):
 class Backend(Protocol):
     """Holds one model on a device and runs its networks.
 
-    A backend is called from one thread at a time.
+    A backend may be called from two threads at once. One that computes a batch at a time has the
+    other wait, and may copy its batch meanwhile.
     """
 
     name: str

@@ -9,6 +9,8 @@ It computes what `SpectralCore` computes, with the same weights. What differs is
 - A transposed convolution gives the four samples that it makes of one as channels, by a plain
   convolution. They lie beside each other in memory, as they do in the longer row.
 - The norm over a whole sequence is written without turning the sequence around.
+- What depends on positions only is computed once, not in each run. (Demucs makes it on the CPU each
+  time, which neither lets a GPU work ahead nor a run be recorded.)
 
 On two cores without matrix units that saves a quarter of the time (docs/decisions).
 """
@@ -16,12 +18,13 @@ On two cores without matrix units that saves a quarter of the time (docs/decisio
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
 from demucs.hdemucs import HDecLayer, HEncLayer
 from demucs.htdemucs import HTDemucs
-from demucs.transformer import MyGroupNorm
+from demucs.transformer import MyGroupNorm, create_2d_sin_embedding, create_sin_embedding
 from torch import nn
 from torch.nn import functional
 
@@ -39,10 +42,15 @@ def can_lie_channels_last(network: HTDemucs) -> bool:
     return (
         bool(network.cac)
         and network.freq_emb is not None
-        and network.crosstransformer is not None
+        and network.use_train_segment
+        and _has_fixed_positions(network.crosstransformer)
         and len(network.tencoder) == len(network.encoder)
         and all(_is_plain(coder) for coder in coders)
     )
+
+
+def _has_fixed_positions(transformer: Any) -> bool:
+    return transformer is not None and transformer.emb == "sin" and not transformer.sin_random_shift
 
 
 def _is_plain(coder: Any) -> bool:
@@ -73,14 +81,15 @@ class ChannelsLastCore(nn.Module):
         super().__init__()
         net: Any = copy.deepcopy(network)
         self._stems, self._channels = len(net.sources), net.audio_channels
-        self.row_embedding, self._row_embedding_scale = net.freq_emb, net.freq_emb_scale
+        rows = net.freq_emb_scale * net.freq_emb.weight.detach()
+        self.register_buffer("row_embedding", rows.T[None, :, :, None].contiguous())
         self.encoder = nn.ModuleList(_Encoder(layer) for layer in net.encoder)
         self.time_encoder = nn.ModuleList(_Encoder(layer) for layer in net.tencoder)
         self.decoder = nn.ModuleList(
             _RowDecoder(layer, parts=self._stems * self._channels) for layer in net.decoder
         )
         self.time_decoder = nn.ModuleList(_TimeDecoder(layer) for layer in net.tdecoder)
-        self.transformer = _without_turning(net.crosstransformer)
+        self.transformer = _Transformer(net)
         self.widen, self.widen_time, self.narrow, self.narrow_time = (
             _flat(getattr(net, name)) if net.bottom_channels else nn.Identity()
             for name in (
@@ -94,7 +103,7 @@ class ChannelsLastCore(nn.Module):
     def forward(
         self, mix: torch.Tensor, spectrogram: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the network on one segment; shapes as of `SpectralCore`, with a batch of 1."""
+        """Runs the network; shapes as of `SpectralCore`."""
         rows, mean, deviation = _normalise(spectrogram)
         wave, time_mean, time_deviation = _normalise(mix[:, :, None])
         skips: list[torch.Tensor] = []
@@ -106,8 +115,7 @@ class ChannelsLastCore(nn.Module):
             time_skips.append(wave)
             rows = encode(rows)
             if not skips:  # only the first layer is told which row is which
-                embedding = self.row_embedding(torch.arange(rows.shape[2]))
-                rows = rows + self._row_embedding_scale * embedding.T[None, :, :, None]
+                rows = rows + self.row_embedding
             skips.append(rows)
         rows, wave = self.widen(rows), self.widen_time(wave)
         rows, wave = self.transformer(rows, wave[:, :, 0])
@@ -117,11 +125,11 @@ class ChannelsLastCore(nn.Module):
             wave = decode_time(wave + time_skips.pop(), lengths.pop())
         spectra = rows.permute(0, 2, 3, 1) * deviation + mean
         waveforms = wave * time_deviation + time_mean
-        return spectra, waveforms.reshape(1, self._stems, self._channels, -1)
+        return spectra, waveforms.reshape(len(mix), self._stems, self._channels, -1)
 
 
 class _Encoder(nn.Module):
-    """A layer of either branch: `[1, channels, rows, hops]`, of which time has one row."""
+    """A layer of either branch: `[batch, channels, rows, hops]`, of which time has one row."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -129,8 +137,9 @@ class _Encoder(nn.Module):
         self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        batch = _as_batch(functional.gelu(self.convolution(samples)))
-        return _as_rows(functional.glu(self.rewrite(self.residual(batch)), dim=1))
+        by_row = _rows_apart(functional.gelu(self.convolution(samples)))
+        by_row = functional.glu(self.rewrite(self.residual(by_row)), dim=1)
+        return _rows_together(by_row, len(samples))
 
 
 class _Decoder(nn.Module):
@@ -143,8 +152,8 @@ class _Decoder(nn.Module):
         self._is_last = layer.last
 
     def rewritten(self, samples: torch.Tensor) -> torch.Tensor:
-        batch = _as_batch(functional.glu(self.rewrite(samples), dim=1))
-        return _as_rows(self.residual(batch))
+        by_row = _rows_apart(functional.glu(self.rewrite(samples), dim=1))
+        return _rows_together(self.residual(by_row), len(samples))
 
     def activated(self, samples: torch.Tensor) -> torch.Tensor:
         return samples if self._is_last else functional.gelu(samples)
@@ -172,7 +181,7 @@ class _TimeDecoder(_Decoder):
 
     def forward(self, samples: torch.Tensor, length: int) -> torch.Tensor:
         steps = self.widen(self.rewritten(samples)).permute(0, 2, 3, 1)
-        longer = steps.reshape(1, 1, _STRIDE * steps.shape[2], -1)[:, :, :length]
+        longer = steps.reshape(len(steps), 1, _STRIDE * steps.shape[2], -1)[:, :, :length]
         return self.activated(longer).permute(0, 3, 1, 2)
 
 
@@ -188,6 +197,50 @@ class _Residual(nn.Module):
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         residual: torch.Tensor = self.body(samples)
         return samples + self.scale * residual
+
+
+class _Transformer(nn.Module):
+    """`CrossTransformerEncoder` with its positions computed once."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        transformer = net.crosstransformer
+        self.layers, self.time_layers = transformer.layers, transformer.layers_t
+        self.norm, self.time_norm = transformer.norm_in, transformer.norm_in_t
+        self._self_attending = transformer.classic_parity
+        for layer in [*self.layers, *self.time_layers]:
+            for name, part in layer.named_children():
+                if isinstance(part, MyGroupNorm) and part.num_groups == 1:
+                    setattr(layer, name, _SequenceNorm(part))
+        channels = self.layers[0].linear1.in_features
+        frames = int(net.segment * net.samplerate)
+        hops, rows, steps = math.ceil(frames / net.hop_length), net.nfft // 2, frames
+        for _ in net.encoder:
+            rows, steps = rows // _STRIDE, math.ceil(steps / _STRIDE)
+        period, share = transformer.max_period, transformer.weight_pos_embed
+        table: Any = create_2d_sin_embedding
+        places = table(channels, rows, hops, max_period=period)
+        self.register_buffer("places", share * places.permute(0, 3, 2, 1).flatten(1, 2))
+        times = create_sin_embedding(steps, channels, max_period=period)
+        self.register_buffer("times", share * times.transpose(0, 1))
+
+    def forward(
+        self, samples: torch.Tensor, wave: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Takes and gives `[batch, channels, rows, hops]` and `[batch, channels, steps]`."""
+        batch, channels, rows, hops = samples.shape
+        samples = samples.permute(0, 3, 2, 1).reshape(batch, hops * rows, channels)
+        samples = self.norm(samples) + self.places
+        wave = self.time_norm(wave.transpose(1, 2)) + self.times
+        for number, (layer, time_layer) in enumerate(
+            zip(self.layers, self.time_layers, strict=True)
+        ):
+            if number % 2 == self._self_attending:
+                samples, wave = layer(samples), time_layer(wave)
+            else:
+                samples, wave = layer(samples, wave), time_layer(wave, samples)
+        samples = samples.reshape(batch, hops, rows, channels).permute(0, 3, 2, 1)
+        return samples, wave.transpose(1, 2)
 
 
 class _SequenceNorm(nn.Module):
@@ -211,19 +264,21 @@ def _normalise(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch
     return (samples - mean) / (1e-5 + deviation), mean, deviation
 
 
-def _as_batch(rows: torch.Tensor) -> torch.Tensor:
-    """Turns `[1, channels, rows, hops]` to `[rows, channels, 1, hops]`.
+def _rows_apart(samples: torch.Tensor) -> torch.Tensor:
+    """Turns `[batch, channels, rows, hops]` to `[batch · rows, channels, 1, hops]`.
 
-    Said by way of the order that lies in memory, so that the compiler sees that nothing moves.
+    Said by way of the order that lies in memory, so that a compiler sees that nothing moves.
     """
-    _, channels, count, hops = rows.shape
-    return rows.permute(0, 2, 3, 1).reshape(count, 1, hops, channels).permute(0, 3, 1, 2)
+    batch, channels, rows, hops = samples.shape
+    in_order = samples.permute(0, 2, 3, 1).reshape(batch * rows, 1, hops, channels)
+    return in_order.permute(0, 3, 1, 2)
 
 
-def _as_rows(batch: torch.Tensor) -> torch.Tensor:
-    """Undoes `_as_batch`."""
-    count, channels, _, hops = batch.shape
-    return batch.permute(0, 2, 3, 1).reshape(1, count, hops, channels).permute(0, 3, 1, 2)
+def _rows_together(by_row: torch.Tensor, batch: int) -> torch.Tensor:
+    """Undoes `_rows_apart`."""
+    count, channels, _, hops = by_row.shape
+    in_order = by_row.permute(0, 2, 3, 1).reshape(batch, count // batch, hops, channels)
+    return in_order.permute(0, 3, 1, 2)
 
 
 def _flat(convolution: Any) -> Any:
@@ -268,12 +323,3 @@ def _steps_as_channels(layer: Any, parts: int) -> nn.Conv2d:
     convolution.weight = nn.Parameter(taps.reshape(-1, inputs, *kernel))
     convolution.bias = nn.Parameter(bias.reshape(-1))
     return convolution
-
-
-def _without_turning(transformer: Any) -> Any:
-    """Replaces, in the transformer's layers, norms over a sequence that turn it around."""
-    for layer in [*transformer.layers, *transformer.layers_t]:
-        for name, part in layer.named_children():
-            if isinstance(part, MyGroupNorm) and part.num_groups == 1:
-                setattr(layer, name, _SequenceNorm(part))
-    return transformer

@@ -1,19 +1,35 @@
-"""PyTorch on an NVIDIA GPU: batches, reduced precision, copies beside the computation."""
+"""PyTorch on an NVIDIA GPU: batches, reduced precision, recorded runs, copies beside computing.
+
+Three streams: segments come in on one, are computed on the second and leave on the third. The
+scheduler hands over a second batch while the first is computed, each in a thread of its own; so a
+batch's copies go on while the other is computed, and the GPU need not wait for the host.
+"""
 
 from __future__ import annotations
 
 import copy
-from typing import Literal
+import threading
+from typing import Any, Literal
 
+import structlog
 import torch
 
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
+from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
+from services.separator.backends.recordings import Recordings, Run
+from services.separator.backends.spectral_core import join_branches, spectrogram_of
 from services.separator.errors import BackendUnavailableError
-from services.separator.models import SeparationModel
+from services.separator.models import Member, SeparationModel
+
+_log = structlog.get_logger("mixdown.separator.cuda")
 
 Precision = Literal["fp32", "bf16"]
 
-_AUTO_BATCH = 8
+MOST_SEGMENTS = 16
+"""The largest batch that is chosen by itself; larger ones make others wait and gain little."""
+
+_SPARE = 0.8  # of the free memory: recordings and the allocator's rounding want the rest
+_WARM_UP_RUNS = 3
 
 
 def cuda_precision() -> Precision:
@@ -21,55 +37,173 @@ def cuda_precision() -> Precision:
     return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp32"
 
 
+def fitting_batch(free_bytes: int, segment_bytes: int) -> int:
+    """Returns how many segments at once suit a device: a power of two, 1 to `MOST_SEGMENTS`.
+
+    Args:
+        free_bytes: Memory that is left beside the networks.
+        segment_bytes: What one more segment of a batch takes.
+
+    >>> fitting_batch(free_bytes=10_000, segment_bytes=1_500)
+    4
+    """
+    fitting = int(_SPARE * free_bytes / max(1, segment_bytes))
+    return 1 << max(1, min(MOST_SEGMENTS, fitting)).bit_length() - 1
+
+
 class CudaBackend:
     """Runs a model on the first GPU that PyTorch sees.
 
-    The networks are copied to the device once and stay there. A batch goes there from pinned
-    memory and comes back into pinned memory.
+    The networks are copied to the device once and stay there. May be called from two threads.
 
     Args:
         model: The model; its own networks stay on the CPU.
         precision: bf16 runs under autocast, the Fourier transforms in fp32 all the same.
-        max_batch: Most segments at once; 0 for what suits.
+        max_batch: Most segments at once; 0 for what fits into the device's memory.
+        record: Whether to record runs of networks whose segments have one length.
 
     Raises:
-        BackendUnavailableError: there is no GPU.
+        BackendUnavailableError: there is no GPU, or the model does not fit into its memory.
     """
 
     name = "cuda"
 
-    def __init__(self, model: SeparationModel, precision: Precision, max_batch: int = 0) -> None:
+    def __init__(
+        self,
+        model: SeparationModel,
+        precision: Precision,
+        max_batch: int = 0,
+        *,
+        record: bool = True,
+    ) -> None:
         if not torch.cuda.is_available():
             raise BackendUnavailableError("There is no NVIDIA GPU that PyTorch can use.")
-        self.max_batch = max_batch or _AUTO_BATCH
         self._precision = precision
         self._device = torch.device("cuda")
-        self._networks = [
-            copy.deepcopy(member.network).to(self._device).eval() for member in model.members
-        ]
-        self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        torch.cuda.synchronize()  # the weights went there on another stream
+        self._networks: list[Run] = []
+        self._recordable = [record and _lies_channels_last(member) for member in model.members]
+        streams: Any = torch.cuda.Stream
+        self._coming, self._computing, self._leaving = streams(), streams(), streams()
+        self._pool = torch.cuda.graph_pool_handle()
+        self._recordings = Recordings(self._record, self._plain)
+        self._one_at_a_time = threading.Lock()
+        try:
+            self._networks += [_network_on(self._device, member) for member in model.members]
+            torch.cuda.synchronize()  # the weights went there on another stream
+            self.max_batch = max_batch or self._measured_batch(model)
+        except torch.cuda.OutOfMemoryError as error:
+            self.close()
+            raise BackendUnavailableError(
+                "The model does not fit into the GPU's memory.", metadata={"model": model.name}
+            ) from error
 
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""
         try:
-            return self._run(member, batch)
+            with torch.inference_mode():
+                return self._run(member, batch)
         except torch.cuda.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise DeviceMemoryError(str(error)) from error
 
+    def close(self) -> None:
+        """Frees the GPU's memory."""
+        torch.cuda.synchronize()
+        self._recordings.clear()
+        self._networks.clear()
+        torch.cuda.empty_cache()
+
     def _run(self, member: int, batch: SegmentBatch) -> StemBatch:
-        autocast = torch.autocast("cuda", dtype=torch.bfloat16, enabled=self._precision == "bf16")
-        with torch.inference_mode(), torch.cuda.stream(self._stream), autocast:
+        with torch.cuda.stream(self._coming):
             mix = torch.from_numpy(batch).pin_memory().to(self._device, non_blocking=True)
-            output = self._networks[member](mix).float()
+            arrived = self._coming.record_event()
+        with self._one_at_a_time, torch.cuda.stream(self._computing):
+            self._computing.wait_event(arrived)
+            mix.record_stream(self._computing)  # not to be reused before that has read it
+            output = self._compute(member, mix)
+            computed = self._computing.record_event()
+        with torch.cuda.stream(self._leaving):
+            self._leaving.wait_event(computed)
+            output.record_stream(self._leaving)
             host = torch.empty(output.shape, dtype=torch.float32, pin_memory=True)
             host.copy_(output, non_blocking=True)
-            self._stream.synchronize()
+            left = self._leaving.record_event()
+        left.synchronize()
         stems: StemBatch = host.numpy()
         return stems
 
-    def close(self) -> None:
-        """Frees the GPU's memory."""
-        self._networks.clear()
+    def _compute(self, member: int, mix: torch.Tensor) -> torch.Tensor:
+        if self._recordable[member]:
+            return self._recordings.run(member, mix)
+        return self._plain(member, mix)
+
+    def _plain(self, member: int, mix: torch.Tensor) -> torch.Tensor:
+        # Without its cache: what that keeps of one recording would be freed under the next.
+        autocast = torch.autocast(
+            "cuda", torch.bfloat16, enabled=self._precision == "bf16", cache_enabled=False
+        )
+        with autocast:
+            output: torch.Tensor = self._networks[member](mix).float()
+        return output
+
+    def _record(self, member: int, batch: torch.Tensor) -> Run:
+        given = batch.clone()
+        for _ in range(_WARM_UP_RUNS):  # plans of transforms and choices of kernels come first
+            self._plain(member, given)
+        graph = torch.cuda.CUDAGraph()
+        # Of this thread alone: meanwhile the other one may copy its batch.
+        with torch.cuda.graph(
+            graph, pool=self._pool, stream=self._computing, capture_error_mode="thread_local"
+        ):
+            made = self._plain(member, given)
+        _log.info("run recorded", member=member, segments=len(batch))
+
+        def play(mix: torch.Tensor) -> torch.Tensor:
+            given.copy_(mix)
+            graph.replay()
+            return made.clone()  # the next run writes there again
+
+        return play
+
+    def _measured_batch(self, model: SeparationModel) -> int:
+        """Returns what fits beside the networks, by the memory that one and two segments take."""
+        peaks = []
+        longest = max(range(len(model.members)), key=lambda m: model.members[m].segment_frames)
+        frames = model.members[longest].input_frames(model.members[longest].segment_frames)
+        try:
+            for segments in (1, 2):
+                torch.cuda.reset_peak_memory_stats()
+                mix = torch.zeros(segments, model.channels, frames, device=self._device)
+                with torch.inference_mode():
+                    self._plain(longest, mix)
+                torch.cuda.synchronize()
+                peaks.append(torch.cuda.max_memory_allocated())
+        except torch.cuda.OutOfMemoryError:
+            if not peaks:
+                raise
+            return 1
         torch.cuda.empty_cache()
+        free_bytes, _ = torch.cuda.mem_get_info()
+        segments = fitting_batch(free_bytes, peaks[1] - peaks[0])
+        _log.info(
+            "batch chosen",
+            segments=segments,
+            segment_mib=(peaks[1] - peaks[0]) >> 20,
+            free_mib=free_bytes >> 20,
+        )
+        return segments
+
+
+def _lies_channels_last(member: Member) -> bool:
+    return member.transformer is not None and can_lie_channels_last(member.transformer)
+
+
+def _network_on(device: torch.device, member: Member) -> Run:
+    """Returns a network as it lies best on a GPU: with its channels last, where it can."""
+    network = member.transformer
+    if network is None or not _lies_channels_last(member):
+        plain: Run = copy.deepcopy(member.network).to(device).eval()
+        return plain
+    core: Any = ChannelsLastCore(network).eval()
+    core = core.to(device=device, memory_format=torch.channels_last)
+    return lambda mix: join_branches(network, *core(mix, spectrogram_of(network, mix)))

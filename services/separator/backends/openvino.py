@@ -7,6 +7,7 @@ OpenVINO's version and the graph's. The Fourier transforms stay outside (`spectr
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Literal
@@ -31,7 +32,7 @@ _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16"]
 
-GRAPH = 2
+GRAPH = 3
 """Raised whenever the same weights are converted to another graph than before."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -68,6 +69,7 @@ class OpenVinoBackend:
         self, model: SeparationModel, cache_folder: Path, threads: int, precision: Precision
     ) -> None:
         self._networks = [_transformer_of(member, model.name) for member in model.members]
+        self._one_at_a_time = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
         core = openvino.Core()
         options = {
@@ -84,7 +86,8 @@ class OpenVinoBackend:
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""
         try:
-            return np.concatenate([self._run_one(member, segment[None]) for segment in batch])
+            with self._one_at_a_time:
+                return np.concatenate([self._run_one(member, segment[None]) for segment in batch])
         except MemoryError as error:
             raise DeviceMemoryError(str(error)) from error
 

@@ -8,11 +8,13 @@ transform, is what the whole network gives.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
 from demucs.htdemucs import HTDemucs
 from torch import nn
+from torch.nn import functional
 
 BAND_BINS = 4
 """Neighbouring bins that a core gives together: what one step of the last layer makes."""
@@ -64,9 +66,26 @@ class _Apart:
 
 
 def spectrogram_of(network: Any, mix: torch.Tensor) -> torch.Tensor:
-    """Returns the spectrogram that a core wants of a waveform."""
-    spectrogram: torch.Tensor = network._magnitude(network._spec(mix))
-    return spectrogram
+    """Returns the spectrogram that a core wants of a waveform, `[batch, channels, frames]`.
+
+    What `HTDemucs._spec` and `_magnitude` do, without the frames that they compute and drop, and
+    without the check that makes a GPU wait.
+    """
+    batch, channels, frames = mix.shape
+    size, hop = network.nfft, network.hop_length
+    hops, edge = math.ceil(frames / hop), 3 * hop // 2
+    padded = functional.pad(mix, (edge, edge + hops * hop - frames), mode="reflect")
+    spectrogram = torch.stft(
+        padded.flatten(0, 1),
+        size,
+        hop,
+        window=torch.hann_window(size, dtype=mix.dtype, device=mix.device),
+        center=False,
+        normalized=True,
+        return_complex=True,
+    )
+    parts = torch.view_as_real(spectrogram[:, :-1]).permute(0, 3, 1, 2)
+    return parts.reshape(batch, 2 * channels, size // 2, hops)
 
 
 def join_branches(network: Any, spectra: torch.Tensor, waveforms: torch.Tensor) -> torch.Tensor:
@@ -85,7 +104,7 @@ def join_branches(network: Any, spectra: torch.Tensor, waveforms: torch.Tensor) 
     by_band = whole[..., :bins, :].view(batch, stems, channels, hops, bands, BAND_BINS, 2)
     by_band.copy_(spectra.reshape(bands_apart).permute(0, 3, 4, 2, 1, 5, 6))
     frames = torch.fft.irfft(torch.view_as_complex(whole), n=2 * bins, norm="ortho")
-    frames *= torch.hann_window(2 * bins, dtype=frames.dtype) / _WINDOW_POWER
+    frames *= torch.hann_window(2 * bins, dtype=frames.dtype, device=frames.device) / _WINDOW_POWER
     quarters = frames.view(batch, stems, channels, hops, _FRAMES_TOGETHER, hop)
     added = frames.new_zeros(batch, stems, channels, hops + _FRAMES_TOGETHER - 1, hop)
     for number in range(_FRAMES_TOGETHER):

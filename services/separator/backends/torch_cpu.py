@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
@@ -21,12 +23,13 @@ class TorchCpuBackend:
 
     def __init__(self, model: SeparationModel, threads: int) -> None:
         self._model = model
+        self._one_at_a_time = threading.Lock()
         torch.set_num_threads(threads)
 
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""
         try:
-            with torch.inference_mode():
+            with self._one_at_a_time, torch.inference_mode():
                 output: StemBatch = (
                     self._model.members[member].network(torch.from_numpy(batch)).numpy()
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.separator.backends.backend import SegmentBatch, StemBatch
+from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
 from services.separator.backends.choice import BackendChoice
 from services.separator.backends.parity import error_db, measure_parity, parity_probe
@@ -87,7 +90,7 @@ def test_the_network_laid_out_channels_last_gives_what_it_gives_otherwise(
             parameter.data.fill_(0.5)
     frames = int(network.segment * network.samplerate)
     generator = torch.Generator().manual_seed(0)
-    shape = (1, network.audio_channels, frames)
+    shape = (2, network.audio_channels, frames)
     mix = torch.randn(shape, generator=generator, dtype=torch.float64)
     with torch.inference_mode():
         branches = ChannelsLastCore(network)(mix, spectrogram_of(network, mix))
@@ -97,7 +100,8 @@ def test_the_network_laid_out_channels_last_gives_what_it_gives_otherwise(
 
 
 @pytest.mark.parametrize(
-    "changes", [{"norm_starts": 0}, {"dconv_comp": 2, "norm_starts": 1}, {"t_layers": 0}]
+    "changes",
+    [{"norm_starts": 0}, {"t_layers": 0}, {"t_sin_random_shift": 5}, {"use_train_segment": False}],
 )
 def test_a_network_with_other_parts_is_left_as_it_is(changes: dict[str, Any]) -> None:
     assert not can_lie_channels_last(tiny_htdemucs(**changes))
@@ -175,16 +179,99 @@ def test_openvino_refuses_networks_of_other_kinds(tmp_path: Path) -> None:
         OpenVinoBackend(other, tmp_path, threads=1, precision="fp32")
 
 
+def test_cpu_backends_may_be_called_from_two_threads(model: SeparationModel) -> None:
+    reference = TorchCpuBackend(model, 1)
+    probe = parity_probe(model, 0)
+    expected = [reference.run(0, probe), reference.run(0, -probe)]
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda batch: reference.run(0, batch), [probe, -probe] * 3))
+    for number, output in enumerate(outputs):
+        assert np.array_equal(output, expected[number % 2])
+
+
+@given(free_bytes=st.integers(0, 200 << 30), segment_bytes=st.integers(1, 8 << 30))
+def test_a_gpus_batch_is_a_power_of_two_that_fits(free_bytes: int, segment_bytes: int) -> None:
+    from services.separator.backends.cuda import MOST_SEGMENTS, fitting_batch
+
+    segments = fitting_batch(free_bytes, segment_bytes)
+    assert segments in {1, 2, 4, 8, 16}
+    assert segments == 1 or segments * segment_bytes <= free_bytes
+    if segments < MOST_SEGMENTS:  # twice as many would take what must be left
+        assert 2 * segments * segment_bytes > 0.5 * free_bytes
+
+
+# On a GPU
+
+
+@pytest.fixture
+def gpu_model() -> SeparationModel:
+    return describe_model("tiny", tiny_htdemucs(dconv_mode=3))
+
+
 @pytest.mark.cuda
 @needs_gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_cuda_computes_what_pytorch_computes(model: SeparationModel, precision: Any) -> None:
+@pytest.mark.parametrize("record", [False, True])
+def test_cuda_computes_what_pytorch_computes(
+    gpu_model: SeparationModel, precision: Any, record: bool
+) -> None:
     from services.separator.backends.cuda import CudaBackend
 
-    backend = CudaBackend(model, precision)
-    assert measure_parity(model, backend, TorchCpuBackend(model, 1)) > 40
-    probe = parity_probe(model, 0)
+    backend = CudaBackend(gpu_model, precision, record=record)
+    assert measure_parity(gpu_model, backend, TorchCpuBackend(gpu_model, 1)) > 40
+    assert backend._recordings.count == int(record)
+    probe = parity_probe(gpu_model, 0)
     batch = backend.run(0, np.concatenate([probe, -probe, probe]))
     assert batch.shape == (3, 4, 2, 4_000)
     assert np.allclose(batch[0], batch[2], atol=1e-3)
     backend.close()
+
+
+@pytest.mark.cuda
+@needs_gpu
+def test_recorded_runs_give_what_plain_runs_give(gpu_model: SeparationModel) -> None:
+    from services.separator.backends.cuda import CudaBackend
+
+    plain = CudaBackend(gpu_model, "fp32", max_batch=4, record=False)
+    recorded = CudaBackend(gpu_model, "fp32", max_batch=4)
+    generator = np.random.default_rng(0)
+    for segments in (1, 2, 3, 4, 3, 1):  # each size again after others
+        batch = generator.standard_normal((segments, 2, 4_000)).astype(np.float32)
+        expected = plain.run(0, batch)
+        assert snr_db(expected, recorded.run(0, batch)) > 60
+    assert recorded._recordings.count == 3
+    plain.close()
+    recorded.close()
+
+
+@pytest.mark.cuda
+@needs_gpu
+def test_batches_of_two_threads_do_not_mix_on_a_gpu(gpu_model: SeparationModel) -> None:
+    from services.separator.backends.cuda import CudaBackend
+
+    backend = CudaBackend(gpu_model, "fp32", max_batch=2)
+    batches = np.random.default_rng(0).standard_normal((20, 2, 2, 4_000)).astype(np.float32)
+    expected = [backend.run(0, batch) for batch in batches]
+    with ThreadPoolExecutor(2) as pool:
+        outputs = list(pool.map(lambda batch: backend.run(0, batch), batches))
+    for one, other in zip(expected, outputs, strict=True):
+        assert np.array_equal(one, other)
+    backend.close()
+
+
+@pytest.mark.cuda
+@needs_gpu
+def test_a_gpu_out_of_memory_says_so_and_works_on_with_less(gpu_model: SeparationModel) -> None:
+    from services.separator.backends.cuda import CudaBackend
+
+    backend = CudaBackend(gpu_model, "fp32", max_batch=1 << 16, record=False)
+    total = torch.cuda.get_device_properties(0).total_memory
+    taken = torch.cuda.memory_reserved()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (taken + (1 << 30)) / total))
+    try:
+        with pytest.raises(DeviceMemoryError):
+            backend.run(0, np.zeros((1 << 13, 2, 4_000), np.float32))
+        assert backend.run(0, np.zeros((1, 2, 4_000), np.float32)).shape == (1, 4, 2, 4_000)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+        backend.close()

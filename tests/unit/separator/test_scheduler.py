@@ -26,11 +26,13 @@ class Device:
         self.max_batch = max_batch
         self.batches: list[list[float]] = []
         self.broken = False
+        self.inside = 0
         self.gate = threading.Event()
         self.gate.set()
         self._memory = memory
 
     def run(self, member: int, batch: Array) -> Array:
+        self.inside += 1
         assert self.gate.wait(10)
         if len(batch) > self._memory:
             raise DeviceMemoryError("full")
@@ -140,6 +142,21 @@ async def test_a_backend_that_breaks_fails_its_work_only(scheduler: Scheduler) -
         await scheduler.submit("a", device, 0, segment(1))
     device.broken = False
     assert float((await scheduler.submit("b", device, 0, segment(1)))[0, 0, 0]) == 2
+
+
+async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_one() -> None:
+    """So its copies can go on meanwhile; both come out, each to its owner."""
+    scheduler, device = Scheduler(depth=2), Device()
+    device.gate.clear()
+    results = [scheduler.submit("a", device, 0, segment(value)) for value in range(6)]
+    async with asyncio.timeout(5):
+        while device.inside < 2:  # noqa: ASYNC110 - a state of a thread
+            await asyncio.sleep(0.01)
+    assert scheduler.waiting_segments == 4
+    device.gate.set()
+    outputs = await asyncio.gather(*results)
+    assert [float(output[0, 0, 0]) for output in outputs] == list(range(1, 7))
+    await scheduler.close()
 
 
 async def test_closing_cancels_what_waits() -> None:
