@@ -35,7 +35,8 @@ from pedalboard import (
 from pedalboard.io import AudioFile
 
 from benchmarks.machine import Figures, machine
-from benchmarks.separation import RATE_HZ, STEMS, example_song, write_wav
+from benchmarks.separation import example_song
+from benchmarks.separation_runs import RATE_HZ, STEMS, write_wav
 from mixdown.mix import MASTER, EqBand, Filter, Mix, Output, TargetSettings
 from services.remixer import plan
 from services.remixer.chain import Track, build_chain
