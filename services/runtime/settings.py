@@ -47,6 +47,14 @@ class Settings(BaseSettings):
         "either nothing is traced. OpenTelemetry's other variables hold too, such as "
         "`OTEL_TRACES_SAMPLER` and `OTEL_EXPORTER_OTLP_HEADERS`.",
     )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="The part of the traces that is kept, by trace id: the same in every service. "
+        "A caller can decline to be traced, but not ask for more. `OTEL_TRACES_SAMPLER` counts "
+        "more.",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,
