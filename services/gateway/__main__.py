@@ -41,7 +41,7 @@ def main() -> None:
     """Reads the settings and serves."""
     settings = GatewaySettings()
     configure_logs("gateway", settings.log_level, settings.log_format)
-    configure_tracing("gateway", settings.otlp_endpoint)
+    configure_tracing("gateway", settings.otlp_endpoint, settings.trace_ratio)
     asyncio.run(serve(settings))
 
 

@@ -19,7 +19,7 @@ async def main() -> None:
     """Serves until SIGTERM."""
     settings = InterpreterSettings()
     configure_logs("interpreter", settings.log_level, settings.log_format)
-    configure_tracing("interpreter", settings.otlp_endpoint)
+    configure_tracing("interpreter", settings.otlp_endpoint, settings.trace_ratio)
     async with engines_from(settings) as engines:
 
         def register(server: aio.Server) -> None:

@@ -23,7 +23,7 @@ async def main() -> None:
     """Serves until SIGTERM."""
     settings = RemixerSettings()
     configure_logs("remixer", settings.log_level, settings.log_format)
-    configure_tracing("remixer", settings.otlp_endpoint)
+    configure_tracing("remixer", settings.otlp_endpoint, settings.trace_ratio)
     async with connect(settings.separator_address, settings.tls) as separator:
         renderer = Renderer(
             open_blob_store(settings.blob_store, settings),

@@ -20,6 +20,7 @@ from opentelemetry.util.types import AttributeValue
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace.sampling import Sampler
 
 _log = structlog.get_logger("mixdown.tracing")
 
@@ -36,27 +37,27 @@ def is_tracing() -> bool:
     return not isinstance(_tracer, trace.NoOpTracer)
 
 
-def configure_tracing(service: str, endpoint: str) -> None:
+def configure_tracing(service: str, endpoint: str, ratio: float = 1.0) -> None:
     """Has the spans of this process sent to a collector, where one is named.
 
     Args:
         service: Name of the service.
         endpoint: URL of a collector that takes OTLP over gRPC; "" for what the standard
             OTEL_EXPORTER_OTLP_ENDPOINT says. Without either nothing is traced.
+        ratio: The part of the traces that is kept.
     """
     if endpoint or any(os.environ.get(name) for name in _STANDARD_ENDPOINTS):
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
         exporter = OTLPSpanExporter(endpoint=endpoint or None)  # None: as the environment says
-        send_spans(service, exporter)
+        send_spans(service, exporter, ratio)
         _log.info("tracing", endpoint=endpoint or "as OTEL_EXPORTER_OTLP_ENDPOINT says")
 
 
-def send_spans(service: str, exporter: SpanExporter) -> None:
+def send_spans(service: str, exporter: SpanExporter, ratio: float = 1.0) -> None:
     """Has the spans of this process given to `exporter`, in batches, by a thread of its own.
 
     What cannot be sent is dropped; nobody waits for it, but at the end of the process 1.5 s.
-    Sampling is the SDK's: OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG.
     """
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -73,9 +74,23 @@ def send_spans(service: str, exporter: SpanExporter) -> None:
             "service.version": version("mixdown"),
         }
     ).merge(OTELResourceDetector().detect())  # what the operator says comes first
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, sampler=_sampler(ratio))
     provider.add_span_processor(Batches(exporter))
     use_tracer(provider.get_tracer("mixdown", version("mixdown")))
+
+
+def _sampler(ratio: float) -> Sampler | None:
+    """Returns who decides what is kept; None for what OTEL_TRACES_SAMPLER says.
+
+    A trace is kept by its id, so that all services decide alike. That a caller from outside says it
+    is sampled counts for nothing, or anybody could fill our store; that it says it is not, does.
+    """
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    if os.environ.get("OTEL_TRACES_SAMPLER"):
+        return None
+    by_id = TraceIdRatioBased(ratio)
+    return ParentBased(root=by_id, remote_parent_sampled=by_id)
 
 
 def use_tracer(tracer: trace.Tracer) -> None:

@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = SeparatorSettings()
     configure_logs("separator", settings.log_level, settings.log_format)
-    configure_tracing("separator", settings.otlp_endpoint)
+    configure_tracing("separator", settings.otlp_endpoint, settings.trace_ratio)
     if arguments.command == "fetch-weights":
         _fetch_weights(settings, arguments.model or settings.default_model)
     else:

@@ -79,7 +79,7 @@ def main() -> None:
     command = parser.parse_args().command
     settings = SessionSettings()
     configure_logs("session", settings.log_level, settings.log_format)
-    configure_tracing("session", settings.otlp_endpoint)
+    configure_tracing("session", settings.otlp_endpoint, settings.trace_ratio)
     try:
         if command == "migrate":
             migrate(create_database_engine(settings.database_url, pool_size=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import grpc
 import pytest
@@ -27,7 +29,8 @@ from services.runtime import context as request_context
 from services.runtime import tracing
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError
-from services.runtime.tracing import span, trace_ids, use_tracer
+from services.runtime.rpc_tracing import begin_server_span, end_server_span
+from services.runtime.tracing import send_spans, span, trace_ids, use_tracer
 from tests.integration.runtime.servicers import INTERPRETER, serving
 
 INTERPRET = f"{INTERPRETER}/Interpret"
@@ -245,6 +248,28 @@ async def test_work_that_is_cancelled_is_no_error(spans: Spans):
     (work,) = await spans.of(SpanKind.INTERNAL)
     assert work.attributes == {"mixdown.cancelled": True}
     assert work.status.status_code == StatusCode.UNSET
+
+
+@pytest.mark.parametrize(
+    ("ratio", "flags", "kept"),
+    [(1.0, "01", 200), (1.0, "00", 0), (0.5, "01", 100), (0.0, "01", 0)],
+)
+def test_a_part_of_the_traces_is_kept_whatever_callers_ask_for(ratio, flags, kept):
+    def answer(parent: str) -> None:
+        server = begin_server_span("/a.B/C", {"traceparent": parent})
+        end_server_span(server, "OK", "")
+
+    exporter = InMemorySpanExporter()
+    send_spans("test", exporter, ratio)
+    try:
+        random = Random(1)
+        for _ in range(200):
+            parent = f"00-{random.getrandbits(128):032x}-{PARENT}-{flags}"
+            contextvars.copy_context().run(answer, parent)
+        assert tracing._tracer.span_processor.force_flush()
+    finally:
+        use_tracer(trace.NoOpTracer())
+    assert len(exporter.get_finished_spans()) == pytest.approx(kept, abs=25 if kept == 100 else 0)
 
 
 PROGRAM = """
