@@ -80,6 +80,7 @@ class Session:
         outputs: Sequence[Output] = (),
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
         bitrate_kbps: int = 0,
+        loudness_lufs: float | None = None,
         audio: bool = True,
         detached: bool = False,
         wait: bool = False,
@@ -91,6 +92,8 @@ class Session:
             outputs: Files to hand out; by default the whole mix.
             encoding: As in `say`.
             bitrate_kbps: As in `say`.
+            loudness_lufs: Integrated loudness that the mix is brought to, −40 to −5 LUFS; None
+                leaves it.
             audio: As in `say`.
             detached: As in `say`.
             wait: As in `say`.
@@ -100,7 +103,9 @@ class Session:
             mix=mix_to_message(mix),
             outputs=[output_to_message(output) for output in outputs],
             request_id=str(uuid.uuid4()),
-            format=audio_pb2.OutputFormat(encoding=encoding, bitrate_kbps=bitrate_kbps),
+            format=audio_pb2.OutputFormat(
+                encoding=encoding, bitrate_kbps=bitrate_kbps, loudness_lufs=loudness_lufs
+            ),
             delivery=delivery_of(audio),
             detached=detached,
             if_busy=_if_busy(wait),
@@ -190,15 +195,20 @@ class Session:
         folder: str | PathLike[str] | None = None,
         encoding: audio_pb2.Encoding.ValueType = audio_pb2.ENCODING_UNSPECIFIED,
         bitrate_kbps: int = 0,
+        loudness_lufs: float | None = None,
         on_event: OnEvent | None = None,
         wait: bool = False,
     ) -> Turn:
-        """Renders a mix given as data and waits for its files. Arguments and errors as in `ask`."""
+        """Renders a mix given as data and waits for its files.
+
+        Arguments as in `play` and `ask`, errors as in `ask`.
+        """
         events = self.play(
             mix,
             outputs=outputs,
             encoding=encoding,
             bitrate_kbps=bitrate_kbps,
+            loudness_lufs=loudness_lufs,
             audio=folder is not None,
             wait=wait,
         )

@@ -14,7 +14,7 @@ from mixdown import MixdownError
 from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
-from mixdown.mix import Mix, Output
+from mixdown.mix import Mix, Output, Passage, TargetSettings
 from services.runtime.audio.reader import AudioReader
 from tests.integration.gateway.conftest import Caller, noise_wav
 
@@ -144,6 +144,36 @@ async def test_a_mix_given_as_data_becomes_the_mix_of_the_session(caller: Caller
     assert turn.interpreted.engine == "none"
     await session.ask("undo", folder=tmp_path)
     assert (await session.mix()).is_neutral
+
+
+async def test_effects_and_passages_go_all_the_way_and_back(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    original = decode(song.read_bytes())
+    seconds = original.shape[1] / 44_100
+    passages = (
+        Passage(0.0, seconds / 4, TargetSettings(echo=0.3, echo_feedback=0.0, width=0.0)),
+        Passage(seconds / 2, None, TargetSettings(muted=True)),
+    )
+    mix = Mix().change("mix", passages=passages)
+    turn = await session.render(mix, folder=tmp_path)
+    assert await session.mix() == mix
+    rendered = decode(turn.files[0].path.read_bytes())
+    late = round(0.9 * original.shape[1])
+    assert not rendered[:, late:].any()
+    assert rendered[:, : original.shape[1] // 2].any()
+    await session.ask("undo", folder=tmp_path)
+    assert (await session.mix()).is_neutral
+
+
+async def test_a_mix_given_as_data_can_be_brought_to_a_loudness(caller: Caller, song, tmp_path):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    events = await collect(session.play(Mix(), loudness_lufs=-20.0))
+    [done] = [event.output_finished for event in events if event.HasField("output_finished")]
+    assert done.loudness.integrated_lufs == pytest.approx(-20.0, abs=0.1)
+    assert "for -20 LUFS" in events[-1].completed.notes[0]
+    with pytest.raises(MixdownError) as caught:
+        await session.render(Mix(), loudness_lufs=-4.0, folder=tmp_path)
+    assert caught.value.reason == "UNSUPPORTED_FORMAT"
 
 
 async def test_a_separation_is_handed_out_as_it_is_whatever_the_mix(caller: Caller, song, tmp_path):
