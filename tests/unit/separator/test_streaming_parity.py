@@ -175,3 +175,34 @@ def test_six_stems_give_what_the_library_gives(tmp_path: Path) -> None:
     output, _ = separate(tmp_path / "song.wav", network, 0.25)
     assert output.shape == (6, *samples.shape)
     assert snr_db(stock(samples, network, 0.25), output) > 100
+
+
+@given(
+    seconds=st.integers(8, 10_000),
+    overlap=st.sampled_from([0.1, 0.25, 0.5]),
+    shift=st.integers(0, RATE // 2),
+)
+def test_the_first_audio_is_final_after_at_most_two_segments_whatever_the_length(
+    seconds: int, overlap: float, shift: int
+) -> None:
+    model = describe_model("test", Sensitive(7_800, True))
+    plan = plan_segments([(0, model.members[0])], seconds * RATE, overlap, (shift,))
+    assert plan.final_until[min(1, len(plan.segments) - 1)] > 0
+    if not shift:
+        assert plan.final_until[0] > 0
+
+
+@given(
+    seconds=st.floats(0.01, 60.0),
+    overlap=st.sampled_from([0.0, 0.25, 0.5]),
+    shifts=st.lists(st.integers(0, RATE // 2), min_size=1, max_size=4),
+)
+def test_no_segment_reads_what_was_already_dropped_or_adds_to_what_was_given_out(
+    seconds: float, overlap: float, shifts: list[int]
+) -> None:
+    model = describe_model("test", Sensitive(1_300, True))
+    plan = plan_segments([(0, model.members[0])], max(1, int(seconds * RATE)), overlap, shifts)
+    for number, segment in enumerate(plan.segments):
+        assert all(segment.input_start >= needed for needed in plan.needed_from[: number + 1])
+        assert all(max(0, segment.offset) >= until for until in plan.final_until[:number])
+    assert plan.final_until[-1] == max(1, int(seconds * RATE))
