@@ -51,10 +51,10 @@ class Backends:
 
 def open_backends(settings: GatewaySettings) -> Backends:
     """Opens channels to the services that `settings` name."""
-    session = connect(settings.session_address)
-    interpreter = connect(settings.interpreter_address)
-    remixer = connect(settings.remixer_address)
-    separator = connect(settings.separator_address)
+    session = connect(settings.session_address, settings.tls)
+    interpreter = connect(settings.interpreter_address, settings.tls)
+    remixer = connect(settings.remixer_address, settings.tls)
+    separator = connect(settings.separator_address, settings.tls)
     return Backends(
         session=session_pb2_grpc.SessionServiceStub(session),
         interpreter=interpreter_pb2_grpc.InterpreterServiceStub(interpreter),

@@ -19,11 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mixdown.gateway.v1
+from services.local.envoy_tls import transports
+from services.runtime.settings import Settings
+from services.runtime.tls import TlsFiles
 
 _BESIDE = Path(__file__).with_name("envoy.yaml")  # in an installed package
 _CHECKOUT = Path(__file__).parents[2] / "deploy" / "envoy" / "envoy.yaml"
 
 _HOST = "127.0.0.1"
+_SERVICES = ("gateway", "session", "interpreter", "remixer", "separator")
 _DESCRIPTORS = Path(mixdown.gateway.v1.__file__).with_name("gateway.binpb")
 
 
@@ -72,6 +76,7 @@ class EnvoySettings:
         cors_origins: Origins whose pages may call, as `https://example.com`.
         separator_calls: Calls of the separators, running or waiting, above which further ones are
             refused at once.
+        tls: Envoy's certificate for mutual TLS with the services; None talks in the clear.
     """
 
     address: str
@@ -84,6 +89,7 @@ class EnvoySettings:
     rate_limit: RateLimit = field(default_factory=RateLimit)
     cors_origins: tuple[str, ...] = ()
     separator_calls: int = 64
+    tls: TlsFiles | None = None
 
 
 def render(settings: EnvoySettings) -> str:
@@ -112,6 +118,7 @@ def render(settings: EnvoySettings) -> str:
         MIXDOWN_RATE_LIMIT_PER_SECOND=settings.rate_limit.per_second,
         MIXDOWN_DESCRIPTORS_FILE=_quoted(str(_DESCRIPTORS)),
         MIXDOWN_CORS_ORIGINS=json.dumps([{"exact": origin} for origin in settings.cors_origins]),
+        **transports(dict.fromkeys(settings.ports, _HOST), settings.folder, settings.tls),
     )
 
 
@@ -138,6 +145,7 @@ def write_from(environment: Mapping[str, str], folder: Path, template: Path | No
     """Writes `envoy.yaml` and the gateway's descriptors into a folder.
 
     Where no tokens are asked for (MIXDOWN_JWT_DISABLED is "true") nothing need be said of them.
+    MIXDOWN_TLS_{CERTIFICATE,KEY,CA}_FILE, read as every service reads them, switch mutual TLS on.
 
     Args:
         environment: The variables of the template, but for MIXDOWN_DESCRIPTORS_FILE.
@@ -158,9 +166,18 @@ def write_from(environment: Mapping[str, str], folder: Path, template: Path | No
             "MIXDOWN_JWT_JWKS_FILE": str(keys),
             "MIXDOWN_JWT_JWKS_FOLDER": str(folder),
         }
+    hosts = {name: environment[f"MIXDOWN_{name.upper()}_HOST"] for name in _SERVICES}
+    variables |= transports(hosts, folder, _tls_of(environment))
     text = _template(template).substitute(variables)
     shutil.copyfile(_DESCRIPTORS, descriptors)
     (folder / "envoy.yaml").write_text(text, encoding="utf-8")
+
+
+def _tls_of(environment: Mapping[str, str]) -> TlsFiles | None:
+    """Reads the files of TLS, with the rules of every service's settings."""
+    names = ("tls_certificate_file", "tls_key_file", "tls_ca_file")
+    files = {name: environment.get(f"MIXDOWN_{name.upper()}", "") for name in names}
+    return Settings.model_validate(files).tls
 
 
 def main() -> None:

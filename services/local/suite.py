@@ -18,6 +18,8 @@ SERVICES = ("session", "interpreter", "separator", "remixer", "gateway")
 
 HOST = "127.0.0.1"
 
+_TLS_VARIABLES = ("MIXDOWN_TLS_CERTIFICATE_FILE", "MIXDOWN_TLS_KEY_FILE", "MIXDOWN_TLS_CA_FILE")
+
 
 class SuiteError(Exception):
     """The suite cannot be started; the message says why, for people."""
@@ -102,6 +104,8 @@ class Suite:
             "MIXDOWN_LISTEN": self.address_of(name),
             "MIXDOWN_METRICS_LISTEN": f"{HOST}:{self.metrics_ports[name]}",
             "MIXDOWN_BLOB_STORE": str(self.data_folder / "blobs"),
+            # On one machine all talk over loopback, in the clear, whatever is set.
+            **dict.fromkeys(_TLS_VARIABLES, ""),
             # What the user of this machine has set comes first.
             **_defaults(
                 MIXDOWN_DATABASE_URL=f"sqlite:///{self.data_folder / 'session.db'}",

@@ -15,6 +15,7 @@ from grpc import aio
 from services.runtime import context as request_context
 from services.runtime import tracing
 from services.runtime.rpc_tracing import TRACEPARENT, ClientSpan
+from services.runtime.tls import TlsFiles
 
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
@@ -29,10 +30,21 @@ OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def connect(target: str) -> aio.Channel:
-    """Opens a channel to `target` (host:port) within the cluster; nothing is sent yet."""
-    return aio.insecure_channel(
-        target, options=OPTIONS, interceptors=[_UnaryUnary(), _UnaryStream(), _StreamUnary()]
+def connect(target: str, tls: TlsFiles | None = None) -> aio.Channel:
+    """Opens a channel to a service; nothing is sent yet.
+
+    Args:
+        target: host:port within the cluster.
+        tls: What we show and believe; None talks in the clear.
+
+    Raises:
+        OSError: the files of TLS cannot be read.
+    """
+    interceptors = [_UnaryUnary(), _UnaryStream(), _StreamUnary()]
+    if tls is None:
+        return aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
+    return aio.secure_channel(
+        target, tls.channel_credentials(), options=OPTIONS, interceptors=interceptors
     )
 
 

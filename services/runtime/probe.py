@@ -13,17 +13,30 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.runtime.settings import Settings
+from services.runtime.tls import TlsFiles
+
 _SECONDS = 3.0
 
 
-def is_serving(address: str, service: str = "") -> bool:
+def is_serving(
+    address: str, service: str = "", tls: TlsFiles | None = None, tls_name: str = ""
+) -> bool:
     """Tells whether the server at `address` (host:port) says SERVING of a service.
 
     Args:
         address: Where it listens.
         service: Full name of a gRPC service; "" asks for the server as a whole.
+        tls: What we show and believe; None talks in the clear.
+        tls_name: The name in the server's certificate, where it is not that of the address.
     """
-    with grpc.insecure_channel(address) as channel:
+    options = [("grpc.ssl_target_name_override", tls_name)] if tls_name else []
+    channel = (
+        grpc.insecure_channel(address)
+        if tls is None
+        else grpc.secure_channel(address, tls.channel_credentials(), options=options)
+    )
+    with channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=_SECONDS)
@@ -33,9 +46,10 @@ def is_serving(address: str, service: str = "") -> bool:
 
 
 def main() -> None:
-    """Asks the server that MIXDOWN_LISTEN tells of."""
+    """Asks the server that MIXDOWN_LISTEN tells of; its certificate names MIXDOWN_TLS_NAME."""
     port = os.environ["MIXDOWN_LISTEN"].rsplit(":", 1)[1]
-    sys.exit(0 if is_serving(f"127.0.0.1:{port}") else 1)
+    name = os.environ.get("MIXDOWN_TLS_NAME", "")
+    sys.exit(0 if is_serving(f"127.0.0.1:{port}", tls=Settings().tls, tls_name=name) else 1)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,11 @@ class Server:
             ),
             self._server,
         )
-        self.port = self._server.add_insecure_port(settings.listen)
+        self.port = (
+            self._server.add_insecure_port(settings.listen)
+            if settings.tls is None
+            else self._server.add_secure_port(settings.listen, settings.tls.server_credentials())
+        )
         self.metrics_port = 0
         self._metrics: MetricsEndpoint | None = None
 

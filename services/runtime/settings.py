@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.runtime.tls import TlsFiles
 
 
 def default_data_folder() -> Path:
@@ -60,6 +62,35 @@ class Settings(BaseSettings):
         ge=0,
         description="How long calls under way may go on after SIGTERM before they are cancelled.",
     )
+    tls_certificate_file: str = Field(
+        default="",
+        description="Our certificate for TLS between services, a PEM file; its key and the "
+        "authority belong to it. Empty, the default: services talk in the clear. A server reads "
+        "changed files at the next connection, a caller at its next start.",
+    )
+    tls_key_file: str = Field(
+        default="", description="The private key of our certificate, a PEM file."
+    )
+    tls_ca_file: str = Field(
+        default="",
+        description="The authority whose certificates services must show each other, a PEM file.",
+    )
+
+    @model_validator(mode="after")
+    def _all_or_none_of_tls(self) -> Self:
+        files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        if any(files) and not all(files):
+            raise ValueError("TLS needs a certificate, its key and an authority, or none of them")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files of TLS between services; None where they talk in the clear."""
+        if not self.tls_certificate_file:
+            return None
+        return TlsFiles(
+            Path(self.tls_certificate_file), Path(self.tls_key_file), Path(self.tls_ca_file)
+        )
 
 
 class S3Settings(BaseSettings):
