@@ -24,7 +24,7 @@ lock: $(VENV)/.ready  ## Pin the newest allowed dependencies in requirements.loc
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/lock_images.sh
 
-test: $(VENV)/.ready  ## All tests but the slow ones.
+test: $(VENV)/.ready $(VENV)/checkov/.ready  ## All tests but the slow ones.
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.ready  ## The tests that take minutes or load the machine.
@@ -43,8 +43,19 @@ format: $(VENV)/.ready  ## Format code and contracts.
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format --write
 
-k8s-test: $(VENV)/.ready  ## The tests of what is deployed.
+k8s-test: $(VENV)/.ready $(VENV)/checkov/.ready  ## The tests of what is deployed.
 	$(BIN)/python -m pytest tests/deploy
+
+# checkov pins a hundred packages of its own: it gets an environment of its own.
+$(VENV)/checkov/.ready: tests/deploy/checkov.lock | $(VENV)/.ready
+	@test -x $(VENV)/checkov/bin/python || $(PYTHON) -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check --requirement tests/deploy/checkov.lock
+	@touch $@
+
+images:  ## Build the images and push them (docs/operations.md); digests in out/images.json.
+	mkdir -p out
+	REVISION=$$(git rev-parse HEAD) docker buildx bake --file deploy/images/docker-bake.json \
+	  --push --metadata-file out/images.json $(TARGETS)
 
 docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, errors, metrics, OpenAPI, curves.
 	$(BIN)/python -m scripts.document_settings
@@ -65,4 +76,4 @@ up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
 	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test test-slow lint format docs bench up demo k8s-test
+.PHONY: help setup stubs lock test test-slow lint format docs bench up demo images k8s-test

@@ -146,7 +146,11 @@ def test_envoy_is_told_all_that_its_template_asks_and_where_the_services_are(ser
     environment = services["envoy-configuration"]["environment"]
     said_by_the_program = {
         "MIXDOWN_DESCRIPTORS_FILE",
-        *(name for name in code().template if name.startswith("MIXDOWN_JWT_")),
+        *(
+            name
+            for name in code().template
+            if name.startswith(("MIXDOWN_JWT_", "MIXDOWN_TRANSPORT_"))
+        ),
     }
     assert set(environment) - {"MIXDOWN_JWT_DISABLED"} == code().template - said_by_the_program
     for name in SERVICES:
