@@ -44,8 +44,7 @@ def run(suite: Suite) -> int:
 
 
 def _announce(suite: Suite, running: threading.Event) -> None:
-    addresses = [*map(suite.address_of, suite.ports), suite.address]
-    if wait_until_ready(addresses, running.is_set):
+    if wait_until_ready(suite, running.is_set):
         print(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}", flush=True)
 
 

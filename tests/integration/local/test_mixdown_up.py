@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 
 from benchmarks.demo.song import default_song
 from mixdown import connect
-from mixdown.gateway.v1 import gateway_pb2
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 
 MIXDOWN = Path(sys.executable).with_name("mixdown")
 ROOT = Path(__file__).parents[3]
@@ -59,6 +60,20 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     process = start(data_folder)
     try:
         yield Up(process, listening_address(process), data_folder)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+async def test_what_says_that_it_listens_answers_the_first_call_and_every_kind_of_it(tmp_path):
+    process = start(tmp_path)
+    try:
+        async with grpc.aio.insecure_channel(listening_address(process)) as channel:
+            stub = gateway_pb2_grpc.GatewayServiceStub(channel)  # one that asks only once
+            assert not (await stub.ListTracks(gateway_pb2.ListTracksRequest())).tracks
+            facts = await stub.GetCapabilities(gateway_pb2.GetCapabilitiesRequest())
+            assert facts.models
+            assert facts.effects
     finally:
         process.terminate()
         process.communicate(timeout=30)
