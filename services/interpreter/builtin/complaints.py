@@ -173,6 +173,12 @@ def with_echo_as_reverb(turn: Turn, clause: Clause) -> Clause:
 
 def _complained(clause: Clause) -> Clause:
     """Reads "the drums are really loud" as "too loud": a level that is told is a complaint."""
+    covering = _covers_at(clause)
+    if covering > 0:
+        # What is covered goes; how much is said behind it stays: "…, 2 dB less".
+        rest = clause.lexemes[covering + 1 :]
+        start = next((i for i, item in enumerate(rest) if _measures(item)), len(rest))
+        return replace(clause, lexemes=(*clause.lexemes[:covering], _TOO_LOUD, *rest[start:]))
     if _sticks_out(clause):
         lexemes = tuple(_TOO_LOUD if item.text in _STICKING else item for item in clause.lexemes)
         return replace(clause, lexemes=lexemes)
@@ -192,6 +198,21 @@ _STICKING = {
     "pokes out", "poking out", "leap out", "leaps out", "pop out", "pops out", "popping out",
 }  # fmt: skip
 _TOO_LOUD = Lexeme("too loud", (("toomuch", "toomuch"),))
+
+
+def _measures(item: Lexeme) -> bool:
+    return bool(item.number) or any(item.has(kind) for kind in ("less", "small", "big"))
+
+
+def _covers_at(clause: Clause) -> int:
+    """Returns where "the drums drown out the vocals" tells what is too loud, 0 if it does not."""
+    place = clause.index("covers")
+    before = Clause(clause.lexemes[: max(place, 0)])
+    rest = Clause(clause.lexemes[place + 1 :])
+    if place < 0 or not before.has_named_target or before.any_of((*ASKING, "up", "down", "more")):
+        return 0
+    covered = rest.any_of(TARGET_KINDS) or rest.has("remove")
+    return place if covered and not rest.any_of(("up", "down", "reverb")) else 0
 
 
 def _sticks_out(clause: Clause) -> bool:

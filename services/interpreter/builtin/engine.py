@@ -161,7 +161,8 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         turn.questions.append(replies.ask_what())
         turn.doubt(0.5)
         return
-    if talk.is_story(clause) or is_statement(clause) or talk.is_praise(clause):
+    told = is_statement(clause) and not _describes_song(turn, clause)
+    if talk.is_story(clause) or told or talk.is_praise(clause):
         _mention(turn, clause)
         if clause.has("unsupported") and talk.starts_like_command(clause):
             turn.not_done.append(clause.values("unsupported")[0])
@@ -181,6 +182,11 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
             turn.blocked = turn.blocked or str(unclear)
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
+
+
+def _describes_song(turn: Turn, clause: Clause) -> bool:
+    """Whether a clause says what a song is to be like: "the song, but the bass is down 3"."""
+    return turn.renders_mix and clause.joiner in {"but", "with"} and clause.has_action
 
 
 def _mention(turn: Turn, clause: Clause) -> None:

@@ -163,7 +163,7 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     _continue_without(turn, clause)
     is_postfix = after.is_empty and not after.pronoun
-    removed = before if is_postfix else after
+    removed = replace(before, excluded=named.excluded) if is_postfix else after
     keeps = before if not is_postfix else Named()
     if (
         (clause.has("separate") or _says_only(clause))

@@ -105,7 +105,8 @@ def _clears_effects(clause: Clause) -> bool:
 
 def _is_back_to_original(clause: Clause, named: Named) -> bool:
     """Whether all is to be as it was: "back to the original", "everything back to normal"."""
-    if not (clause.has("neutral") and clause.has("back")):
+    remade = named.group == "all" and clause.has("set")
+    if not (clause.has("neutral") and (clause.has("back") or remade)):
         return False
     about = clause.any_of((*EFFECT_KINDS, "volume", "mute"))
     return (

@@ -19,7 +19,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.builtin.pairs import apart
-from services.interpreter.builtin.sharing import carried, shared, tonal, varied
+from services.interpreter.builtin.sharing import carried, shared, softened, tonal, varied
 from services.interpreter.builtin.splitting import pieces_of
 from services.interpreter.builtin.statements import is_statement
 from services.interpreter.builtin.talk import is_praise, is_story
@@ -28,7 +28,7 @@ from services.interpreter.language.lexemes import Lexeme
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Reads a prompt into clauses."""
-    return varied(shared(carried(tonal(_joined(_headed(pieces_of(apart(lexemes))))))))
+    return varied(shared(carried(softened(tonal(_joined(_headed(pieces_of(apart(lexemes)))))))))
 
 
 def _headed(pieces: list[Clause]) -> list[Clause]:
@@ -75,6 +75,7 @@ def _is_only_targets(piece: Clause) -> bool:
         and not (is_story(piece) and piece.has("not"))
         and not piece.has("instead")
         and not piece.any_of(("pronoun",) if _has_same(piece) else ())
+        and not _tells_of_part(piece)
         and len(piece.unknown) < (1 if piece.any_of(("small", "big")) else 2)
     )
 
@@ -102,6 +103,16 @@ def _tells_of_someone(piece: Clause) -> bool:
     if piece.lexemes and piece.lexemes[0].text in {"i am", "we are", "he is", "she is"}:
         return True
     return bool(piece.unknown) and any(item.text in telling for item in piece.lexemes)
+
+
+def _tells_of_part(piece: Clause) -> bool:
+    """Whether a verb that is not known follows a name: "the drums bug me"."""
+    named = False
+    for item in piece.lexemes:
+        if named and item.is_unknown:
+            return True
+        named = named or any(item.has(kind) for kind in ("target", "six"))
+    return False
 
 
 def _has_same(piece: Clause) -> bool:

@@ -9,21 +9,26 @@ from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
-from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import COLORING_KINDS, EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import check_parts, check_read, check_taken
 from services.interpreter.builtin.history import read_history
+from services.interpreter.builtin.leaving import (
+    NO,
+    is_left_alone,
+    is_not_muted,
+    without_unwanted,
+)
 from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
 from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.passages import faded, read_rescoped
 from services.interpreter.builtin.placing import read_placing
 from services.interpreter.builtin.repeat import read_reference
-from services.interpreter.builtin.targets import targets_of
+from services.interpreter.builtin.targets import having, targets_of
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.intent import Change, Clearing, Edit, Setting
-from services.interpreter.language.lexemes import Lexeme
 
 
 def read_clause(turn: Turn, clause: Clause) -> None:
@@ -32,15 +37,15 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     Raises:
         UnclearError: the clause is about the track, but leaves open what is meant.
     """
-    clause = with_echo_as_reverb(turn, _without_unwanted(_completed(clause)))
+    clause = with_echo_as_reverb(turn, without_unwanted(_completed(clause)))
     is_tone = bass_is_tone(clause)
     skip = frozenset({clause.index("target", "bass")}) if is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
     if clause.has("bound") and clause.numbers("hz") and named.group == "all":
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
-    if _is_not_muted(turn, clause, named) and read_unmute(turn, named):
+    if is_not_muted(turn, clause, named) and read_unmute(turn, named):
         return
-    if _is_left_alone(clause, named):
+    if is_left_alone(clause, named):
         turn.leaves = True
         turn.kept += tuple(target for target in named.targets if target != MASTER)
         taken = (*turn.without, *turn.stems)
@@ -76,6 +81,10 @@ def read_clause(turn: Turn, clause: Clause) -> None:
 
 def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool) -> None:
     kind = kind_of_change(clause, bass_is_tone=bass_is_tone)
+    if named.group == "rest" and clause.has("down", "drop") and not clause.numbers():
+        # "keep the drums, drop the rest"
+        kept = tuple(NO if item.has("down", "drop") else item for item in clause.lexemes)
+        clause = replace(clause, lexemes=kept)
     if kind in {"", "gain"} and _read_taken(turn, clause, named):
         return
     if kind == "" or (kind == "gain" and says_no_loudness(clause)):
@@ -144,6 +153,8 @@ def _read_effect(
     _check_loudness_word(clause, kind)
     setting, sign = _setting_and_sign(clause, kind)
     targets = targets_of(turn, clause, named, setting=setting, sign=sign)
+    if named.group == "all" and not named.excluded and _takes_back(clause, kind):
+        targets = having(turn, {setting}) or targets  # "no reverb anywhere", "centre everything"
     targets = tuple(target for target in targets if target not in named.excluded)
     if not targets:
         raise UnclearError("Which part of the song do you mean?")
@@ -157,6 +168,15 @@ def _read_effect(
     turn.name(targets)
     if handout.asks_for_part(clause):
         turn.outputs += [t for t in targets if t != MASTER and t not in turn.outputs]
+
+
+def _takes_back(clause: Clause, kind: str) -> bool:
+    """Whether a setting is to go back to neutral, wherever it is set."""
+    if kind == "pan":
+        return clause.has("side", "centre") or clause.has("neutral")
+    return kind in {"reverb", "compression", "pitch", "eq", *COLORING_KINDS} and clause.any_of(
+        ("remove", "off", "neutral")
+    )
 
 
 def _meant_pitch(turn: Turn, clause: Clause, named: Named, kind: str) -> str:
@@ -245,65 +265,6 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
 
 
 # --- What is not meant ---------------------------------------------------------------------------
-
-
-def _is_left_alone(clause: Clause, named: Named) -> bool:
-    """Whether a clause only says what is to stay: "leave the bass alone", "not the vocals"."""
-    silent = any(item.text in {"muted", "silent", "off"} for item in clause.lexemes)
-    if clause.has("leave") and silent and not named.is_empty:
-        return True  # "but keep the bass muted"
-    if clause.has("leave") and not clause.any_of(("remove", "only", "mute", "off")):
-        wants_state = clause.any_of(("up", "down", "tone", "side", "small")) and clause.has("set")
-        return not wants_state
-    if clause.has("leave") and clause.has("remove") and "out" not in clause.text.split():
-        return True
-    if clause.has("not") and amounts.is_negated(clause):
-        return not clause.any_of(("need", "leave")) and not _is_unwanted(clause)
-    return (
-        clause.has("not")
-        and not clause.has_action
-        and not named.is_empty
-        and not _is_unwanted(clause)
-    )
-
-
-def _is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
-    """Whether what is muted is not to be: "I don't need the vocals muted after all"."""
-    muted = any(turn.mix[target].muted for target in named.targets)
-    return muted and clause.has("mute") and clause.has("not") and clause.any_of(("give", "need"))
-
-
-_TAKEN = {"removed", "muted", "gone", "taken out", "deleted", "silenced", "turned off", "touched"}
-
-
-def _is_unwanted(clause: Clause) -> bool:
-    """Whether "not" says to take something out: "I don't want the drums"."""
-    place = clause.index("not")
-    if any(item.text in _TAKEN for item in clause.lexemes[place + 1 :]):
-        return False  # "I don't want the vocals removed"
-    following = clause.lexemes[place + 1 : place + 2]
-    return bool(following) and following[0].text in {
-        "want",
-        "need",
-        "have",
-        "hear",
-        "wanna hear",
-        "want to hear",
-    }
-
-
-_NO = Lexeme("no", (("remove", "remove"),))
-
-
-def _without_unwanted(clause: Clause) -> Clause:
-    """Reads "I don't want the drums compressed" as "no compression on the drums"."""
-    place = clause.index("not")
-    if place < 0 or not (_is_unwanted(clause) and clause.any_of(("reverb", "compression"))):
-        return clause
-    if clause.any_of(("small", "big", "more", "less", "toomuch", "up", "down")):
-        return clause
-    kept = (*clause.lexemes[:place], _NO, *clause.lexemes[place + 2 :])
-    return replace(clause, lexemes=kept)
 
 
 def _compares(clause: Clause) -> bool:

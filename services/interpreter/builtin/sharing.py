@@ -41,6 +41,23 @@ def tonal(clauses: list[Clause]) -> list[Clause]:
     return result
 
 
+_QUIETER = Lexeme("quieter", (("down", "quiet"),))
+
+
+def softened(clauses: list[Clause]) -> list[Clause]:
+    """Reads "louder vocals, softer drums" as quieter drums: loudness is spoken of."""
+    loud = any(clause.has("up", "loud") or clause.has("down", "quiet") for clause in clauses)
+    if not loud:
+        return clauses
+    return [
+        replace(
+            clause,
+            lexemes=tuple(_QUIETER if item.text == "softer" else item for item in clause.lexemes),
+        )
+        for clause in clauses
+    ]
+
+
 def carried(clauses: list[Clause]) -> list[Clause]:
     """Carries operators on: "remove reverb and compression", "cut 3 dB at 1k and 2 dB at 3k"."""
     kinds = ("reverb", "compression", "eq", "filter", *COLORING_KINDS)

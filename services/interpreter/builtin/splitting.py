@@ -248,6 +248,8 @@ def _is_exception(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> b
     if before and before[-1].text.endswith((" all", " everything")):
         rest = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)
         return rest is not None and any(rest.has(kind) for kind in NAMED_KINDS)  # "undo all but …"
+    if before and before[-1].text == "out" and any(item.has("group") for item in before):
+        before.pop()  # "everything out but the piano"
     if not (before and (before[-1].has("group") or before[-1].has("target", "mix"))):
         return False
     following = next((item for item in lexemes[index + 1 :] if not is_filler(item)), None)

@@ -99,6 +99,15 @@ def _understood(turn: Turn, clause: Clause, setting: str, sign: int) -> tuple[st
     return touched or (MASTER,)
 
 
+def having(turn: Turn, settings: set[str]) -> tuple[str, ...]:
+    """Returns the targets that have one of these settings, anywhere in the track."""
+    return tuple(
+        target
+        for target in turn.mix.targets
+        if any(_has(turn, target, setting) for setting in settings)
+    )
+
+
 def _has(turn: Turn, target: str, setting: str) -> bool:
     name = "eq" if setting == "tone" else setting
     return name in turn.mix[target].changed()

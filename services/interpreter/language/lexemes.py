@@ -127,6 +127,8 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         value = next(value for kind, value in readings if kind == "share")
         return length, _number_lexeme(words, index, length, Number(float(value), "share"))
     number = _number_at(tokens, words, index)
+    if words[index] == "one" and index and words[index - 1] in {"up", "down", "by"}:
+        length = 0 if length == 1 else length  # "the vocals up one"
     if number and (number[1].unit or number[0] > length or token.kind == "number"):
         return number[0], _number_lexeme(words, index, number[0], number[1])
     if not length:

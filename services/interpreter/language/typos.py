@@ -26,6 +26,14 @@ def corrected(word: str) -> str:
         return known.corrections[word]
     if word in known.words or word in known.guarded or word in known.foreign:
         return word
+    found = _nearest(word)
+    # A real word was meant as it is, but for another form of a known one ("studios", "hiked").
+    return word if word in known.english and not _is_form_of(word, found) else found
+
+
+def _nearest(word: str) -> str:
+    """Returns the known word that is closest, or the word itself."""
+    known = vocabulary()
     if len(word) < MIN_LENGTH or not word.isascii() or not word.isalpha():
         return word
     squeezed = _without_repeats(word)
@@ -45,6 +53,22 @@ def corrected(word: str) -> str:
     nearest = [found for found, distance in close if distance == best]
     meanings = {known.single.get(found, ((found, ""),)) for found in nearest}
     return nearest[0] if len(meanings) == 1 else _preferred(word, nearest)
+
+
+_ENDINGS = ("s", "es", "d", "ed", "ing", "ly", "est", "st", "ally", "y")
+
+
+def _is_form_of(word: str, other: str) -> bool:
+    """Whether two words are forms of one: they differ in their endings only."""
+    for longer, shorter in ((word, other), (other, word)):
+        for stem in (shorter, shorter[:-1], shorter + shorter[-1]):
+            if len(stem) >= 3 and longer.startswith(stem) and longer[len(stem) :] in _ENDINGS:
+                return True
+    swapped = ((("ing",), ("ed", "er", "es")), (("es", "ed", "er"), ("ed", "er", "es")))
+    return any(
+        word.endswith(ends) and other.endswith(others) and word[: -len(ends[0])] == other[:-2]
+        for ends, others in swapped
+    )
 
 
 def _preferred(word: str, nearest: list[str]) -> str:

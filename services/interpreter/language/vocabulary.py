@@ -32,7 +32,8 @@ class Vocabulary:
         root: The tree.
         words: Every word of every phrase.
         corrections: Fixed corrections of short words.
-        guarded: English words that are never corrected.
+        guarded: More words that are never corrected.
+        english: English words, which are corrected only to another form of themselves.
         foreign: Common words of other languages.
         single: Readings of phrases of one word.
         phrasal: Readings of verbs whose particle may stand apart ("shut … up").
@@ -42,6 +43,7 @@ class Vocabulary:
     words: frozenset[str]
     corrections: Mapping[str, str]
     guarded: frozenset[str]
+    english: frozenset[str]
     foreign: frozenset[str]
     single: Mapping[str, tuple[Reading, ...]]
     phrasal: Mapping[tuple[str, str], Reading]
@@ -82,7 +84,8 @@ def vocabulary() -> Vocabulary:
         root=root,
         words=frozenset(words),
         corrections=corrections,
-        guarded=frozenset(document["guard"]["guard"]) | _english_words(),
+        guarded=frozenset(document["guard"]["guard"]),
+        english=_english_words(),
         foreign=frozenset(
             word for word in document["foreign"]["foreign"] if word not in words or word == "die"
         ),
