@@ -4,6 +4,8 @@
     stem ─────┼─▶ chain ─▶ (processed − stem) ─┘
               └─▶ processed: an output "stem"; original − Σ stems: an output "without"
 
+Stems with the same amount of reverb share one: the reverberation of their sum.
+
 Streams are aligned: every chain gives what it got, in time, later. Each sum waits for the latest of
 its terms, and goes on until the longest one ends (reverbs have tails). The limiter's ceiling is
 −1 dBTP, or the original's own true peak where that is higher; an untouched mix has none.
@@ -22,10 +24,11 @@ import numpy as np
 from mixdown.mix import MASTER, Mix, Output
 from services.remixer.chain import Chain, Track, build_chain
 from services.remixer.effects.limiter import Limiter
-from services.remixer.effects.processor import empty, silence
-from services.remixer.frame_queue import FrameQueue
+from services.remixer.effects.processor import empty
 from services.remixer.lane import Lane
 from services.remixer.plan import edited_stems
+from services.remixer.rooms import shared_rooms, without_room
+from services.remixer.sums import Sum
 from services.runtime.audio.reader import Samples
 
 _ORIGINAL = ""
@@ -41,49 +44,6 @@ CEILING_DBTP = -1.0
 def ceiling_of(true_peak: float) -> float:
     """Returns the true peak that a mix may reach whose original has that one."""
     return max(math.pow(10.0, CEILING_DBTP / 20.0), true_peak)
-
-
-class Sum:
-    """Adds up streams that come at different paces, always in the order of `signs`.
-
-    Args:
-        signs: +1 or −1 by name of the term.
-        channels: Number of channels.
-    """
-
-    def __init__(self, signs: Sequence[tuple[str, int]], channels: int) -> None:
-        self._terms = [(name, sign, FrameQueue(channels)) for name, sign in signs]
-        self._channels = channels
-
-    def push(self, name: str, block: Samples) -> None:
-        """Appends to the term `name`."""
-        for term, _, queue in self._terms:
-            if term == name:
-                queue.push(block)
-
-    def ready(self) -> Samples:
-        """Returns the sum of the frames that every term has."""
-        return self._add(min(queue.frames for _, _, queue in self._terms))
-
-    def rest(self) -> Samples:
-        """Returns the sum of what is left, terms that ended early being silent."""
-        frames = max(queue.frames for _, _, queue in self._terms)
-        for _, _, queue in self._terms:
-            queue.push(silence(self._channels, frames - queue.frames))
-        return self._add(frames)
-
-    def _add(self, frames: int) -> Samples:
-        if frames == 0:
-            return empty(self._channels)
-        total: Samples | None = None
-        for _, sign, queue in self._terms:
-            block = queue.pop(frames)
-            if total is None:
-                total = block if sign > 0 else -block
-            else:
-                total = total + block if sign > 0 else total - block
-        assert total is not None
-        return total
 
 
 @dataclass(frozen=True)
@@ -127,12 +87,23 @@ class Graph:
         kinds = {output.kind for output in self._outputs}
         edited = edited_stems(mix) if "mix" in kinds else ()
         processed = {*edited, *(o.stems[0] for o in self._outputs if o.kind == "stem")}
+        self._rooms = shared_rooms(mix, edited, track.sample_rate_hz, channels)
+        shared = {stem for room in self._rooms for stem in room.stems}
         self._chains: dict[str, Chain] = {
-            stem: build_chain(stem, mix[stem], track) for stem in sorted(processed)
+            stem: build_chain(stem, without_room(mix[stem]) if stem in shared else mix[stem], track)
+            for stem in sorted(processed)
+        }
+        handed_out = {output.stems[0] for output in self._outputs if output.kind == "stem"}
+        self._own_rooms = {
+            stem: room.around_one()
+            for room in self._rooms
+            for stem in room.stems
+            if stem in handed_out
         }
         self._lanes: dict[str, Lane[Samples]] = {stem: Lane(pool) for stem in self._chains}
         self._changes = {stem: Sum([("processed", 1), (stem, -1)], channels) for stem in edited}
-        self._mix = Sum([(_ORIGINAL, 1), *((stem, 1) for stem in edited)], channels)
+        terms = [_ORIGINAL, *edited, *(room.name for room in self._rooms)]
+        self._mix = Sum([(term, 1) for term in terms], channels)
         master = build_chain(MASTER, mix[MASTER], track)
         self._limiter = (
             None
@@ -188,9 +159,13 @@ class Graph:
         }
         self._pending.append(_Step(empty(self._channels), {}, work))
         ready = self._collect_steps(0)
+        for stem, own_room in self._own_rooms.items():
+            ready[stem] = np.concatenate((ready[stem], own_room.finish()), axis=1)
         if any(output.kind == "mix" for output in self._outputs):
             for stem, change in self._changes.items():
                 self._mix.push(stem, change.rest())
+            for room in self._rooms:
+                self._mix.push(room.name, room.finish())
             parts = (self._master.process(self._mix.rest()), self._master.finish())
             name = next(output.name for output in self._outputs if output.kind == "mix")
             ready[name] = np.concatenate((ready[name], *parts), axis=1)
@@ -233,7 +208,10 @@ class Graph:
             if output.kind == "without":
                 ready[output.name] = self._without[output.name].ready()
             elif output.kind == "stem":
-                ready[output.name] = processed[output.stems[0]]
+                stem = output.stems[0]
+                own_room = self._own_rooms.get(stem)
+                block = processed[stem]
+                ready[output.name] = own_room.process(block) if own_room else block
             else:
                 ready[output.name] = self._mixed(original, stems, processed)
         return ready
@@ -250,6 +228,8 @@ class Graph:
             if stem in stems:
                 change.push(stem, stems[stem])
             self._mix.push(stem, change.ready())
+        for room in self._rooms:
+            self._mix.push(room.name, room.process(processed))
         return self._master.process(self._mix.ready())
 
 
