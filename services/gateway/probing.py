@@ -21,6 +21,7 @@ from services.gateway import metrics
 from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits
 from services.gateway.settings import GatewaySettings
+from services.runtime import tracing
 from services.runtime.audio.levels import Levels
 from services.runtime.errors import UndecodableAudioError
 
@@ -74,7 +75,7 @@ class Prober:
             UnsupportedAudioError: rate, channels or length are beyond the limits.
         """
         async with self._places:
-            with metrics.PROBE_SECONDS.time():
+            with metrics.PROBE_SECONDS.time(), tracing.span("check of a file"):
                 answer = await self._ask_worker(file)
         if "audio" in answer:
             return Probed(_properties(answer["audio"]), Levels(**answer["levels"]))

@@ -30,8 +30,15 @@ from services.runtime import tracing
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError
 from services.runtime.rpc_tracing import begin_server_span, end_server_span
-from services.runtime.tracing import send_spans, span, trace_ids, use_tracer
+from services.runtime.tracing import (
+    configure_tracing,
+    send_spans,
+    span,
+    trace_ids,
+    use_tracer,
+)
 from tests.integration.runtime.servicers import INTERPRETER, serving
+from tests.integration.telemetry.collector import running_collector
 
 INTERPRET = f"{INTERPRETER}/Interpret"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -270,6 +277,35 @@ def test_a_part_of_the_traces_is_kept_whatever_callers_ask_for(ratio, flags, kep
     finally:
         use_tracer(trace.NoOpTracer())
     assert len(exporter.get_finished_spans()) == pytest.approx(kept, abs=25 if kept == 100 else 0)
+
+
+@pytest.mark.parametrize("by", ["our setting", "OTEL_EXPORTER_OTLP_ENDPOINT"])
+def test_spans_are_sent_to_the_collector_that_is_named(by: str, monkeypatch: pytest.MonkeyPatch):
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+    with running_collector() as collector:
+        if by != "our setting":
+            monkeypatch.setenv(by, collector.address)
+        configure_tracing("test", collector.address if by == "our setting" else "")
+        try:
+            assert tracing.is_tracing()
+            with span("work", root=True) as begun:
+                pass
+            assert tracing._tracer.span_processor.force_flush()
+        finally:
+            use_tracer(trace.NoOpTracer())
+        trace_id = trace.format_trace_id(begun.get_span_context().trace_id)
+        (found,) = collector.trace(trace_id)
+    assert (found.service, found.name) == ("mixdown-test", "work")
+    assert found.resource["deployment.environment.name"] == "test"
+
+
+def test_nothing_is_traced_where_no_collector_is_named(monkeypatch: pytest.MonkeyPatch):
+    for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    configure_tracing("test", "")
+    assert not tracing.is_tracing()
 
 
 PROGRAM = """

@@ -31,6 +31,7 @@ class Span:
     end: int
     attributes: dict[str, Any]
     links: tuple[str, ...]
+    resource: dict[str, Any]
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
@@ -44,9 +45,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
     def Export(self, request, context):
         with self._lock:
             for group in request.resource_spans:
-                service = _values(group.resource.attributes)["service.name"]
+                resource = _values(group.resource.attributes)
                 for scope in group.scope_spans:
-                    self._spans += [_span(service, span) for span in scope.spans]
+                    self._spans += [_span(resource, span) for span in scope.spans]
         return trace_service_pb2.ExportTraceServiceResponse()
 
     def trace(self, trace_id: str) -> list[Span]:
@@ -67,9 +68,9 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
             assert time.monotonic() < limit, [(span.service, span.name) for span in rooted]
 
 
-def _span(service: str, span: Any) -> Span:
+def _span(resource: dict[str, Any], span: Any) -> Span:
     return Span(
-        service=service,
+        service=resource["service.name"],
         name=span.name,
         kind=span.kind,
         trace_id=span.trace_id.hex(),
@@ -79,6 +80,7 @@ def _span(service: str, span: Any) -> Span:
         end=span.end_time_unix_nano,
         attributes=_values(span.attributes),
         links=tuple(link.trace_id.hex() for link in span.links),
+        resource=resource,
     )
 
 

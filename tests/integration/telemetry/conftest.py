@@ -171,11 +171,13 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
                 if found := re.match(r"Mixdown listens on (\S+)\.", line):
                     suite.address = found[1]
                     listening.set()
+            listening.set()  # for good, or never
 
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            assert listening.wait(120), "\n".join(suite.output)
+            listening.wait(120)
+            assert suite.address, "\n".join(suite.output)
             asyncio.run(suite.talk())
             yield suite
         finally:
