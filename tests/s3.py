@@ -97,6 +97,8 @@ class S3Server:
                     "-volume.preStopSeconds=0",
                 ],
                 cwd=self._folder,
+                # For encryption at rest (AES256) it needs a key.
+                env={**os.environ, "WEED_S3_SSE_KEY": "a key of the tests"},
                 stdout=log,
                 stderr=log,
             )

@@ -2,8 +2,9 @@
 
 Deletions are durable work of the session service: whoever claims them deletes and confirms, and
 what a crash leaves is claimed again. With an original goes what was derived from it: the records
-below its SHA-256, and the stems that they name. Now and then the whole store is walked for what
-no crash should have left, but did: blobs that are old and that nobody knows.
+below its SHA-256, and the blobs that they name. Now and then the whole store is walked for what
+no crash should have left, but did: blobs that are old and that nobody knows; and for records of
+renders whose file has gone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from services.runtime.errors import BlobStoreUnavailableError
 
 _log = structlog.get_logger("mixdown.gateway.cleaning")
 
-_DERIVED = ("stems", "levels", "properties")
+_DERIVED = ("stems", "levels", "originals", "renders")
 """Folders of records about originals, by the original's SHA-256."""
 
 _YOUNG = timedelta(days=1)
@@ -94,9 +95,10 @@ class Cleaner:
             _log.info("deleted", blobs=len(due.blobs), parts=len(due.staging_keys))
 
     async def sweep(self, now: datetime | None = None) -> None:
-        """Reports the blobs that are old and that no record of an original names."""
+        """Reports the blobs that are old and that no stem's record names; forgets lost renders."""
         limit = (now or datetime.now(UTC)) - _YOUNG
         await self._report(await asyncio.to_thread(self._find_unknown, limit))
+        await asyncio.to_thread(self._forget_renders)
 
     async def _report(self, blobs: list[Blob]) -> None:
         for start in range(0, len(blobs), _REPORTED):
@@ -129,9 +131,15 @@ class Cleaner:
             if entry.write_time < limit and entry.blob.sha256 not in stems
         ]
 
+    def _forget_renders(self) -> None:
+        """Deletes the records of renders whose file is not in the store any more."""
+        for key in [*self._blobs.list_records("renders")]:
+            if not any(self._blobs.find(name) for name in self._named_by(key)):
+                self._blobs.delete_record(key)
+
     def _named_by(self, key: str) -> Iterator[str]:
-        document = self._blobs.read_record(key)
-        if document is not None:
-            name = json.loads(document).get("blob_sha256")
-            if name:
+        document = json.loads(self._blobs.read_record(key) or b"{}")
+        # A stem's record names its samples, a render's its file.
+        for field in ("blob_sha256", "sha256"):
+            if name := document.get(field):
                 yield name

@@ -279,4 +279,4 @@ def _key(
         "loudness_lufs": loudness_lufs,
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return f"renders/{hashlib.sha256(text.encode()).hexdigest()}"
+    return f"renders/{track.sha256}/{hashlib.sha256(text.encode()).hexdigest()}"

@@ -140,6 +140,32 @@ def test_resources_are_listed_renamed_and_deleted(curl, song):
     assert curl.refused(f"/v1/sessions/{session}") == (404, "SESSION_NOT_FOUND")
 
 
+def test_a_session_is_exported_as_one_document(curl, song, tmp_path):
+    track = upload(curl, song)
+    session = curl.json("/v1/sessions", said={"trackId": track["trackId"]})["sessionId"]
+    said = {"prompt": "vocals 3 dB louder", "delivery": "DELIVERY_EVENTS_ONLY"}
+    assert curl(f"/v1/sessions/{session}:converse", said=said)[0] == 200
+    # What is longer than a piece comes whole, too.
+    for _ in range(55):
+        said = {"prompt": "why " * 950, "delivery": "DELIVERY_EVENTS_ONLY"}
+        assert curl(f"/v1/sessions/{session}:converse", said=said)[0] == 200
+    headers = tmp_path / "headers"
+    status, body = curl(f"/v1/sessions/{session}/export", "-D", headers)
+    assert status == 200
+    assert "content-type: application/json" in headers.read_text()
+    document = json.loads(body)
+    assert (document["format"], document["version"]) == ("mixdown-session", 1)
+    assert document["track"]["blob"]["sha256"] == track["blob"]["sha256"]
+    turns = document["turns"]
+    assert [turn["ordinal"] for turn in turns] == list(range(1, 57))
+    assert turns[0]["mix"] == {"vocals": {"gain_db": 3.0}}
+    assert turns[0]["artifacts"][0]["blob"]["size_bytes"] > 0
+    assert len(body) > 256 << 10
+    assert curl.refused("/v1/sessions/none/export") == (404, "SESSION_NOT_FOUND")
+    curl.token = curl.edge.token("somebody-else")
+    assert curl.refused(f"/v1/sessions/{session}/export") == (404, "SESSION_NOT_FOUND")
+
+
 def test_what_is_refused_is_told_in_json(curl, song, tmp_path):
     lyrics = tmp_path / "lyrics.mp3"
     lyrics.write_text("These are words.")

@@ -1,20 +1,29 @@
-"""What is deleted leaves the blob store, with all that was derived from it, and nothing else."""
+"""What is deleted leaves the blob store, with all that was derived from it, and nothing else.
+
+The session service is the real one, over SQLite, with a clock that can be turned on.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from google.protobuf import empty_pb2
-from grpc import aio
+import pytest_asyncio
 
-from mixdown.audio.v1 import audio_pb2
-from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from mixdown.session.v1 import session_pb2
 from services.gateway.cleaning import Cleaner
 from services.runtime.blobs import BlobStore
 from services.runtime.blobs.memory import MemoryBlobStore
+from services.session.database import create_database_engine
+from services.session.schema import migrate
+from tests.integration.session.conftest import Clock, serving
+from tests.integration.session.driver import Driver, mix, remix
+
+GRACE_SECONDS = 3601
+LATER = timedelta(days=2)
 
 
 def write(store: BlobStore, data: bytes) -> str:
@@ -23,29 +32,8 @@ def write(store: BlobStore, data: bytes) -> str:
         return writer.commit().sha256
 
 
-class Sessions(session_pb2_grpc.SessionServiceServicer):
-    """Has a list of deletions, and remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.due: list[session_pb2.Deletions] = []
-        self.confirmed: list[str] = []
-        self.reported: list[str] = []
-
-    async def ClaimDeletions(self, request, context):
-        return self.due.pop(0) if self.due else session_pb2.Deletions()
-
-    async def ConfirmDeletions(self, request, context):
-        self.confirmed += request.names
-        return empty_pb2.Empty()
-
-    async def ReportBlobs(self, request, context):
-        self.reported += [blob.sha256 for blob in request.blobs]
-        return empty_pb2.Empty()
-
-
-@pytest.fixture
-def sessions() -> Sessions:
-    return Sessions()
+def names(store: BlobStore) -> set[str]:
+    return {entry.blob.sha256 for entry in store.list_blobs()}
 
 
 @pytest.fixture
@@ -54,53 +42,131 @@ def store() -> MemoryBlobStore:
 
 
 @pytest.fixture
-async def cleaner(sessions: Sessions, store: MemoryBlobStore) -> AsyncIterator[Cleaner]:
-    server = aio.server()
-    session_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Cleaner(session_pb2_grpc.SessionServiceStub(channel), store, 60, 3600)
-    await server.stop(0)
+def clock() -> Clock:
+    return Clock()
 
 
-async def test_what_is_due_is_deleted_and_confirmed(
-    cleaner: Cleaner, sessions: Sessions, store: MemoryBlobStore
+@pytest_asyncio.fixture
+async def driver(tmp_path: Path, clock: Clock) -> AsyncIterator[Driver]:
+    url = f"sqlite:///{tmp_path / 'session.db'}"
+    engine = create_database_engine(url, 1)
+    migrate(engine)
+    engine.dispose()
+    async with serving(url, clock) as stub:
+        yield Driver(stub)
+
+
+@pytest.fixture
+def cleaner(driver: Driver, store: MemoryBlobStore) -> Cleaner:
+    return Cleaner(driver.stub, store, 60, 3600)
+
+
+async def test_what_is_due_is_deleted_once_its_grace_is_over(
+    driver: Driver, clock: Clock, cleaner: Cleaner, store: MemoryBlobStore
 ) -> None:
     gone, kept = write(store, b"gone"), write(store, b"kept")
-    store.append_part("uploads/1", 0, b"part")
-    sessions.due = [
-        session_pb2.Deletions(blobs=[audio_pb2.Blob(sha256=gone, size_bytes=4)]),
-        session_pb2.Deletions(staging_keys=["uploads/1"]),
-    ]
-    assert await cleaner.clean() == 2
-    assert [entry.blob.sha256 for entry in store.list_blobs()] == [kept]
-    assert store.parts_size("uploads/1") == 0
-    assert sessions.confirmed == [gone, "uploads/1"]
+    track = await driver.track(content="gone")
+    await driver.track(content="kept")
+    await driver.delete_track(track)
+    assert await cleaner.clean() == 0
+    assert names(store) == {gone, kept}
+    clock.advance(GRACE_SECONDS)
+    assert await cleaner.clean() == 3  # with the parts of both uploads
+    assert names(store) == {kept}
+    assert await cleaner.clean() == 0
+
+
+async def test_the_parts_of_an_upload_go_once_it_is_a_track(
+    driver: Driver, clock: Clock, cleaner: Cleaner, store: MemoryBlobStore
+) -> None:
+    upload = await driver.stub.BeginUpload(
+        session_pb2.BeginUploadRequest(
+            user_id=driver.user_id, upload_id="one", display_name="a.wav", total_size_bytes=4
+        )
+    )
+    store.append_part(upload.staging_key, 0, b"song")
+    blob = write(store, b"song")
+    await driver.stub.CreateTrack(
+        session_pb2.CreateTrackRequest(
+            user_id=driver.user_id,
+            upload_id="one",
+            blob={"sha256": blob, "size_bytes": 4},
+        )
+    )
+    clock.advance(GRACE_SECONDS)
+    await cleaner.clean()
+    assert store.parts_size(upload.staging_key) == 0
+    assert names(store) == {blob}
+
+
+async def test_a_file_stays_as_long_as_any_turn_has_it(
+    driver: Driver, clock: Clock, cleaner: Cleaner, store: MemoryBlobStore
+) -> None:
+    write(store, b"song")
+    rendered = write(store, b"rendered")
+    track = await driver.track(content="song")
+    sessions = [await driver.session(track) for _ in range(2)]
+    for session in sessions:
+        work = await driver.begin(session)
+        await driver.record(work, remix(mix(vocals=3)))
+        await driver.output_finished(work, content="rendered")
+        await driver.complete(work)
+    await driver.delete_session(sessions[0])
+    clock.advance(GRACE_SECONDS)
+    await cleaner.clean()
+    assert rendered in names(store)
+    await driver.delete_session(sessions[1])
+    clock.advance(GRACE_SECONDS)
+    await cleaner.clean()
+    assert rendered not in names(store)
 
 
 async def test_with_an_original_goes_what_was_derived_from_it(
-    cleaner: Cleaner, sessions: Sessions, store: MemoryBlobStore
+    driver: Driver, clock: Clock, cleaner: Cleaner, store: MemoryBlobStore
 ) -> None:
-    song, other, stem = write(store, b"song"), write(store, b"other"), write(store, b"stem")
-    for track in (song, other):
-        store.write_record(f"stems/{track}/x", json.dumps({"blob_sha256": stem}).encode())
-        store.write_record(f"levels/{track}/y", b"{}")
-        store.write_record(f"properties/{track}", b"{}")
-    sessions.due = [session_pb2.Deletions(blobs=[audio_pb2.Blob(sha256=song, size_bytes=4)])]
-    await cleaner.clean()
-    assert [*store.list_records("stems")] == [f"stems/{other}/x"]
-    assert [*store.list_records("levels")] == [f"levels/{other}/y"]
-    assert [*store.list_records("properties")] == [f"properties/{other}"]
-    assert sessions.reported == [stem]  # for the session service to decide
+    song, other = write(store, b"song"), write(store, b"other")
+    stem, shared, rendered = (write(store, name) for name in (b"stem", b"shared", b"rendered"))
+    track = await driver.track(content="song")
+    await driver.track(content="other")
+    await driver.track(content="shared")  # somebody has uploaded what is a stem of both
+    for original in (song, other):
+        store.write_record(f"stems/{original}/x", json.dumps({"blob_sha256": shared}).encode())
+        store.write_record(f"levels/{original}/y", b"{}")
+        store.write_record(f"originals/{original}", b"{}")
+        store.write_record(f"renders/{original}/z", json.dumps({"sha256": rendered}).encode())
+    store.write_record(f"stems/{song}/own", json.dumps({"blob_sha256": stem}).encode())
+    await driver.delete_track(track)
+    for _ in range(2):  # the original; then what it has left without an owner
+        clock.advance(GRACE_SECONDS)
+        await cleaner.clean()
+    assert names(store) == {other, shared}
+    assert sorted(store.list_records()) == [
+        *(f"levels/{other}/y", f"originals/{other}", f"renders/{other}/z", f"stems/{other}/x")
+    ]
 
 
-async def test_a_sweep_reports_what_is_old_and_no_stem(
-    cleaner: Cleaner, sessions: Sessions, store: MemoryBlobStore
+async def test_a_sweep_finds_what_is_old_and_what_nobody_knows(
+    driver: Driver, clock: Clock, cleaner: Cleaner, store: MemoryBlobStore
 ) -> None:
     song, stem = write(store, b"song"), write(store, b"stem")
+    orphan = write(store, b"rendered for a turn that was cancelled")
+    await driver.track(content="song")
     store.write_record(f"stems/{song}/x", json.dumps({"blob_sha256": stem}).encode())
     await cleaner.sweep()
-    assert sessions.reported == []  # all of it is young
-    await cleaner.sweep(datetime.now(UTC) + timedelta(days=2))
-    assert sessions.reported == [song]
+    clock.advance(GRACE_SECONDS)
+    await cleaner.clean()
+    assert orphan in names(store)  # it is young: a turn may still tell of it
+    await cleaner.sweep(datetime.now(UTC) + LATER)
+    clock.advance(GRACE_SECONDS)
+    await cleaner.clean()
+    assert names(store) == {song, stem}
+
+
+async def test_a_sweep_forgets_renders_whose_file_has_gone(
+    cleaner: Cleaner, store: MemoryBlobStore
+) -> None:
+    there = write(store, b"there")
+    for key, sha256 in (("renders/a/1", there), ("renders/a/2", "f" * 64), ("renders/old", "")):
+        store.write_record(key, json.dumps({"sha256": sha256}).encode())
+    await cleaner.sweep()
+    assert [*store.list_records()] == ["renders/a/1"]

@@ -16,7 +16,7 @@ from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.mix import Mix, Output, Passage, TargetSettings
 from services.runtime.audio.reader import AudioReader
-from tests.integration.gateway.conftest import Caller, noise_wav
+from tests.integration.gateway.conftest import Caller, Suite, eventually, noise_wav
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -174,6 +174,27 @@ async def test_a_mix_given_as_data_can_be_brought_to_a_loudness(caller: Caller, 
     with pytest.raises(MixdownError) as caught:
         await session.render(Mix(), loudness_lufs=-4.0, folder=tmp_path)
     assert caught.value.reason == "UNSUPPORTED_FORMAT"
+
+
+async def test_what_was_deleted_lately_is_made_again(suite: Suite, caller: Caller, song, tmp_path):
+    """A file whose deletion is remembered (BLOB_GONE) is looked for before a turn refers to it."""
+    track = await caller.client.upload(song)
+    first = await caller.client.create_session(track)
+    turn = await first.ask("make the vocals 5 dB louder", folder=tmp_path / "first")
+    (file,) = turn.files
+    sha256 = file.artifact.blob.sha256
+    path = suite.folder / "blobs" / "blobs" / sha256[:2] / sha256
+    assert path.exists()
+    await caller.stub.DeleteSession(
+        gateway_pb2.DeleteSessionRequest(session_id=first.session_id), metadata=caller.metadata
+    )
+    assert await asyncio.to_thread(eventually, lambda: not path.exists())
+    await asyncio.sleep(0.5)  # until the deletion is confirmed
+    second = await caller.client.create_session(track)
+    again = await second.ask("make the vocals 5 dB louder", folder=tmp_path / "second")
+    assert again.files[0].artifact.blob == file.artifact.blob
+    assert path.exists()
+    await caller.client.download(again.files[0].artifact, tmp_path / "third")
 
 
 async def test_a_separation_is_handed_out_as_it_is_whatever_the_mix(caller: Caller, song, tmp_path):

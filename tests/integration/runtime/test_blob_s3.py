@@ -56,6 +56,22 @@ def test_a_presigned_url_gives_a_blob_to_whoever_has_it(server: S3Server, locati
         urllib.request.urlopen(url.partition("?")[0])
 
 
+def test_blobs_are_encrypted_at_rest_where_that_is_said(server: S3Server, location: str) -> None:
+    """SeaweedFS knows AES256 with keys of its own; AWS's key service it does not have."""
+    settings = server.settings.model_copy(update={"s3_encryption": "AES256"})
+    store = S3BlobStore(BUCKET, location.rpartition("/")[2], settings)
+    small, large = write(store, b"a secret"), write(store, b"many secrets" * (1 << 20))
+    for blob in (small, large):
+        url = store.presign(blob.sha256, timedelta(minutes=1))
+        assert url is not None
+        with urllib.request.urlopen(url) as answer:
+            assert answer.headers["x-amz-server-side-encryption"] == "AES256"
+        with store.open(blob.sha256) as file:
+            assert len(file.read()) == blob.size_bytes
+    assert store.append_part("uploads/1", 0, b"part")
+    assert list(store.read_parts("uploads/1")) == [b"part"]
+
+
 def test_damage_is_noticed_by_whoever_reads_all_of_it(server: S3Server, location: str) -> None:
     store = S3BlobStore(BUCKET, location.rpartition("/")[2], server.settings)
     blob = write(store, b"as it was")
