@@ -94,14 +94,28 @@ def test_the_page_of_metrics_is_what_the_code_says():
     assert PAGE.read_text(encoding="utf-8") == document_metrics(), "run `make docs`"
 
 
-def test_prometheus_own_tool_takes_the_rules(tmp_path):
-    promtool = shutil.which("promtool")
-    if promtool is None:
+@pytest.fixture
+def promtool(tmp_path: Path) -> Path:
+    """Prometheus' own tool, which runs where the rules lie as a file of Prometheus' own."""
+    found = shutil.which("promtool")
+    if found is None:
         pytest.skip("promtool, which comes with Prometheus, is not on the PATH")
     document = yaml.safe_load((FOLDER / "alerts.yaml").read_text())
-    path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump(document["spec"]))
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(document["spec"]))
+    return Path(found)
+
+
+def run(promtool: Path, folder: Path, *arguments: str) -> None:
     done = subprocess.run(
-        [promtool, "check", "rules", path], capture_output=True, text=True, check=False
+        [promtool, *arguments], capture_output=True, text=True, check=False, cwd=folder
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_prometheus_own_tool_takes_the_rules(promtool, tmp_path):
+    run(promtool, tmp_path, "check", "rules", "rules.yaml")
+
+
+def test_alerts_fire_when_they_should_and_only_then(promtool, tmp_path):
+    shutil.copy(Path(__file__).with_name("alert_cases.yaml"), tmp_path)
+    run(promtool, tmp_path, "test", "rules", "alert_cases.yaml")
