@@ -37,7 +37,7 @@ from pedalboard.io import AudioFile
 from benchmarks.machine import Figures, machine
 from benchmarks.separation import example_song
 from benchmarks.separation_runs import RATE_HZ, STEMS, write_wav
-from mixdown.mix import MASTER, EqBand, Filter, Mix, Output, TargetSettings
+from mixdown.mix import MASTER, EqBand, Filter, Mix, Output, Passage, TargetSettings
 from services.remixer import plan
 from services.remixer.chain import Track, build_chain
 from services.remixer.effects.limiter import Limiter
@@ -65,6 +65,7 @@ _STEM = TargetSettings(
     eq=(EqBand("peak", 3000.0, 3.0), EqBand("peak", 200.0, -2.0)),
     filters=(Filter("highpass", cutoff_hz=60.0),),
 )
+_WITH_REVERB = Passage(5.0, 10.0, TargetSettings(reverb=0.2))
 FULL = Mix(dict.fromkeys(STEMS, _STEM))
 """A full chain on four stems, without pitch."""
 
@@ -75,6 +76,12 @@ _EFFECTS = {
     "filter (24 dB/octave)": ("drums", TargetSettings(filters=_STEM.filters)),
     "compression": ("drums", TargetSettings(compression="medium")),
     "reverb": ("drums", TargetSettings(reverb=0.2)),
+    "echo": ("drums", TargetSettings(echo=0.3)),
+    "chorus": ("drums", TargetSettings(chorus=0.5)),
+    "distortion": ("drums", TargetSettings(distortion=0.5)),
+    "width": ("drums", TargetSettings(width=1.5)),
+    "fade in and out": ("drums", TargetSettings(fade_in_s=3.0, fade_out_s=5.0)),
+    "reverb for 5 s": ("drums", TargetSettings(passages=(_WITH_REVERB,))),
     "pitch +2, vocals": ("vocals", TargetSettings(pitch_semitones=2.0)),
     "pitch +2, drums": ("drums", TargetSettings(pitch_semitones=2.0)),
     "pitch +2, bass": ("bass", TargetSettings(pitch_semitones=2.0)),

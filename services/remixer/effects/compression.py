@@ -165,12 +165,14 @@ class Compression:
     def _gain(self, block: Samples) -> npt.NDArray[np.float32]:
         """Returns the gain for each frame of a block: lines between the steps of the detector."""
         power = np.einsum("cf,cf->f", block, block, dtype=np.float64)
-        level_db = self._detector.level_db(power.reshape(-1, self._step_frames).mean(axis=1))
+        steps = power.reshape(-1, self._step_frames).T
+        level_db = self._detector.level_db(np.ascontiguousarray(steps).mean(axis=0))
         ends = (10.0 ** (self._gain_db(level_db) / 20.0)).astype(np.float32)
         begins = np.concatenate((self._last_gain, ends[:-1]))
         self._last_gain = ends[-1:]
-        gain: npt.NDArray[np.float32] = begins[:, None] + (ends - begins)[:, None] * self._part
-        return gain.reshape(-1)
+        # Rows are long and columns short, which numpy is fast at.
+        gain = begins + (ends - begins) * self._part[:, None]
+        return gain.T.reshape(-1)
 
     def _gain_db(self, level_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return curve_db(level_db, self._threshold_db, self._preset.ratio, self._preset.knee_db)
