@@ -188,7 +188,10 @@ def _run_concurrent(arguments: argparse.Namespace) -> Figures:
 
 
 def _run_real_memory(arguments: argparse.Namespace) -> Figures:
-    """A long track through the default model, for as long as `--watch-seconds` tells."""
+    """A long track through the default model, for as long as `--watch-seconds` tells.
+
+    Its levels are known, as after an upload; how long they take to measure is told apart.
+    """
 
     async def run(folder: str) -> Figures:
         from services.separator.events import Audio, Progress, SeparationRequest
@@ -196,6 +199,7 @@ def _run_real_memory(arguments: argparse.Namespace) -> Figures:
 
         settings = _settings(arguments, folder)
         track = _put_long(settings, arguments.song / "mix.wav", arguments.seconds)
+        levels_seconds = _keep_levels(settings, track)
         async with SeparatorService(settings) as service:
             async with service.engines.use(settings.default_model):
                 pass  # loading is no part of the first audio
@@ -213,6 +217,7 @@ def _run_real_memory(arguments: argparse.Namespace) -> Figures:
         return {
             "peak_mib": _peak_mib(),
             "first_audio_seconds": round(first, 2),
+            "levels_seconds": round(levels_seconds, 2),
             "seconds": round(time.perf_counter() - began, 1),
             "music_seconds": round(fraction * arguments.seconds, 1),
         }
@@ -290,6 +295,21 @@ def _put_long(settings: Any, song: Path, seconds: float) -> str:
             while block := data.read(1 << 20):
                 writer.write(block)
             return writer.commit().sha256
+
+
+def _keep_levels(settings: Any, track: str) -> float:
+    """Measures and keeps a track's levels, as the check of an upload does; returns the seconds."""
+    from services.runtime.audio.level_store import LevelStore
+    from services.runtime.audio.levels import LEVEL_CHANNELS
+    from services.runtime.blobs import open_blob_store
+    from services.separator.track import TrackReader, measure_levels
+
+    blobs = open_blob_store(settings.blob_store)
+    began = time.perf_counter()
+    with TrackReader(blobs.open(track), RATE_HZ, LEVEL_CHANNELS) as reader:
+        levels = measure_levels(reader)
+    LevelStore(blobs).keep(track, RATE_HZ, LEVEL_CHANNELS, levels)
+    return time.perf_counter() - began
 
 
 RUNS = {
