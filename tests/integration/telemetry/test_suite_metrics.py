@@ -155,6 +155,32 @@ def test_no_metric_names_a_user_or_says_what_was_said(exported: dict[str, Export
     )
 
 
+def test_what_is_under_way_is_nothing_once_all_is_done(observed: Observed):
+    gauges = {
+        "mixdown_gateway_streams",
+        "mixdown_gateway_turns_in_progress",
+        "mixdown_remixer_renders_in_progress",
+        "mixdown_separator_running_tracks",
+        "mixdown_separator_waiting_tracks",
+        "mixdown_separator_waiting_segments",
+        "mixdown_rpc_in_progress",
+    }
+    limit = time.monotonic() + 10
+    while True:
+        busy = {
+            (family.name, *sample.labels.values()): sample.value
+            for families in observed.scrape().values()
+            for family in families.values()
+            if family.name in gauges
+            for sample in family.samples
+            if sample.value
+        }
+        if not busy:
+            return
+        assert time.monotonic() < limit, busy
+        time.sleep(0.2)
+
+
 def test_the_number_of_series_of_a_process_is_bounded(observed: Observed):
     for job, families in observed.scrape().items():
         ours = [family for family in families.values() if family.name.startswith("mixdown_")]
