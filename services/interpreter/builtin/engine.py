@@ -56,7 +56,7 @@ class BuiltinEngine:
 
 def _interpret(prompt: str, context: Context) -> Interpretation:
     lexemes = plainly(with_spans(lexemes_of(prompt)))
-    if talk.is_injection(lexemes):
+    if talk.is_injection(lexemes) or talk.is_markup(prompt):
         return _clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.95)
     if talk.is_foreign(lexemes):
         return _clarified(context, "ambiguous", replies.only_english(), confidence=0.5)

@@ -80,8 +80,8 @@ _HANDING = {
 
 def asks_for_part(clause: Clause) -> bool:
     """Whether only the part that is changed is wanted: "give me just the vocals pitched up"."""
-    handed = any(item.text in _HANDING for item in clause.with_kind("give"))
     place = clause.index("only")
+    handed = any(item.text in _HANDING for item in clause.lexemes[: max(place, 0)])
     following = clause.lexemes[place + 1 :] if place >= 0 else ()
     named = next((item for item in following if not is_filler(item)), None)
     return handed and named is not None and (named.has("target") or named.has("six"))
@@ -123,6 +123,10 @@ def _hand_without(turn: Turn, stems: tuple[str, ...]) -> None:
 
 def _read_file(turn: Turn, clause: Clause, named: Named) -> bool:
     files = clause.values("file")
+    place = clause.index("file")
+    before = Clause(clause.lexemes[:place])
+    if before.unknown and not (before.has_verb or before.has("filler", "polite")):
+        raise UnclearError("Should I give you that version?")  # "people prefer karaoke"
     for name in files:
         if name in _LESS_FILES:
             stem = _LESS_FILES[name]

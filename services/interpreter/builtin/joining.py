@@ -214,7 +214,8 @@ def _completes_eq(before: Clause, piece: Clause) -> bool:
     return (
         bool(decibels)
         and piece.joiner in {",", "with"}
-        and not piece.any_of((*TARGET_KINDS, *ACTION_KINDS))
+        and not piece.any_of(ACTION_KINDS)
+        and not (piece.any_of(TARGET_KINDS) and before.any_of(TARGET_KINDS))
         and (bool(before.numbers("hz")) or before.has("region") or before.has("eq"))
         and not before.numbers("db")
         and not before.has("filter")

@@ -196,6 +196,8 @@ def _check_loudness_word(clause: Clause, kind: str) -> None:
     says_how_much = bool(clause.numbers()) or clause.any_of(
         ("volume", "small", "big", "half", "double")
     )
+    if _only_names_level(clause) and not says_how_much:
+        raise UnclearError("Louder or quieter, and by how much?")  # "in a loud band"
     if clause.has("up", "high") and not clause.has("volume"):
         if clause.numbers("db", "percent"):
             return
@@ -203,6 +205,13 @@ def _check_loudness_word(clause: Clause, kind: str) -> None:
     dropped = clause.has("down", "drop") and not clause.has("down", "plain")
     if (dropped or clause.has("down", "cut")) and not says_how_much:
         raise UnclearError("Should I take it out, or turn it down?")
+
+
+def _only_names_level(clause: Clause) -> bool:
+    """Whether a level is only an adjective: "a loud band"."""
+    ways = [item for item in clause.lexemes if item.has("up") or item.has("down")]
+    asks = ("set", "give", "need", "add", "too", "toomuch", "more", "less", "even", "not")
+    return bool(ways) and all(i.text in {"loud", "quiet"} for i in ways) and not clause.any_of(asks)
 
 
 def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
@@ -294,10 +303,14 @@ _HARMLESS_NEAR = {
 }
 
 
+_PROJECTS = ("am making", "are making", "am doing", "are doing", "am working on", "are working on")
+
+
 def _tells_of_project(clause: Clause) -> bool:
     """Whether somebody only tells what he is doing: "I am making a mashup"."""
-    said = [item.text for item in clause.lexemes if not (item.mark or item.has("ok"))]
-    return said[:1] in (["i am"], ["we are"]) and said[1:2] in (["making"], ["doing"], ["on"])
+    text = clause.without(lambda item: item.has("ok") or bool(item.mark)).text
+    who = text.removeprefix("so ").removeprefix("i ").removeprefix("we ")
+    return who != text and who.startswith(_PROJECTS)
 
 
 _BORDERS = {"at the start", "at the beginning", "in the beginning", "at the end"}

@@ -20,6 +20,7 @@ from services.interpreter.language.lexemes import Lexeme
 def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Cuts a prompt into pieces, without what only tells why or for whom."""
     pieces = [without_adjunct(piece) for piece in _pieces(lexemes)]
+    pieces = _without_tags(pieces)
     return _without_images(_without_bare_levels(_without_fillers(without_reasons(pieces))))
 
 
@@ -32,6 +33,17 @@ def _without_images(pieces: list[Clause]) -> list[Clause]:
             continue
         kept.append(piece)
     return kept
+
+
+_TAGS = {"right", "correct", "yes", "yeah", "no"}
+
+
+def _without_tags(pieces: list[Clause]) -> list[Clause]:
+    """Drops "…, right?", which asks whether what was told is so."""
+    if len(pieces) < 2 or not pieces[-1].is_question or pieces[-1].text not in _TAGS:
+        return pieces
+    told = any(item.text in _COPULAS for item in pieces[-2].lexemes)
+    return pieces[:-1] if told else pieces
 
 
 _BARE_LEVELS = {"loud", "quiet", "high", "low", "soft"}
@@ -112,7 +124,12 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
     if _asks_after_statement(lexemes, index, current):
         return True
-    if _is_complete(current) and (_opens_command(item, following) or _tells_of_speaker(item)):
+    asks = current[0].has("question") or current[0].text in _AUXILIARIES
+    if (
+        not asks
+        and _is_complete(current)
+        and (_opens_command(item, following) or _tells_of_speaker(item))
+    ):
         return True
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
@@ -131,7 +148,7 @@ def _is_complete(current: list[Lexeme]) -> bool:
     """Whether words already say what is to be done with what: "turn the drums up 5 dB"."""
     clause = Clause(tuple(current))
     last = current[-1]
-    if any(last.has(kind) for kind in _LEADING) or last.has("filler", "article", "word"):
+    if any(last.has(kind) for kind in _LEADING) or last.has("filler", "article"):
         return False
     if not clause.any_of(TARGET_KINDS):
         return False
@@ -172,6 +189,7 @@ def _asks_after_statement(lexemes: list[Lexeme], index: int, current: list[Lexem
     return named and following is not None and is_verb(following)
 
 
+_AUXILIARIES = {"is", "are", "does", "do", "did", "was", "were", "would", "has", "have"}
 _ASKED = {"could you", "can you", "would you", "please", "pls", "can we", "could we", "will you"}
 
 

@@ -74,7 +74,7 @@ def tells_taste(clause: Clause) -> bool:
 
 def _tells_what_happened(clause: Clause) -> bool:
     """Whether a clause tells a fact: "the bass really got louder", "he used to compress them"."""
-    place = clause.index("told")
+    place = next((i for i in range(len(clause.lexemes)) if _is_told(clause, i)), -1)
     if place < 0 or is_complaint(clause) or clause.any_of(("need", "unsupported")):
         return False
     subject = [item for item in clause.lexemes[:place] if not _opens(item)]
@@ -83,9 +83,28 @@ def _tells_what_happened(clause: Clause) -> bool:
     meant = clause.lexemes[place].text.endswith(("going to", "about to"))
     if not meant and any(item.has("filler", "polite") for item in clause.lexemes):
         return False
-    return any(
-        any(i.has(k) for k in (*TARGET_KINDS, "file")) or i.is_unknown for i in subject
-    ) or any(item.text in _PERSONS for item in clause.lexemes[:place])
+    persons = any(item.text in _PERSONS for item in clause.lexemes[:place])
+    return persons or any(_is_noun(item) for item in subject)
+
+
+_THIRD_PERSON = {
+    "cuts", "boosts", "raises", "lowers", "adds", "pans", "mutes", "removes", "makes", "splits",
+    "reduces", "compresses", "increases", "decreases", "puts", "turns", "likes", "loves",
+}  # fmt: skip
+
+
+def _is_told(clause: Clause, place: int) -> bool:
+    item = clause.lexemes[place]
+    if item.has("told"):
+        return True
+    subject = clause.lexemes[:place]
+    return item.text in _THIRD_PERSON and any(
+        found.is_unknown or found.text in _PERSONS for found in subject
+    )
+
+
+def _is_noun(item: Lexeme) -> bool:
+    return item.is_unknown or any(item.has(kind) for kind in (*TARGET_KINDS, "file", "undo"))
 
 
 _PERSONS = {"i", "we", "he", "she", "they", "you", "somebody", "everyone"}
@@ -107,6 +126,8 @@ def _tells_of_own(clause: Clause) -> bool:
     words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
     if len(words) > 1 and words[0].text in _PERSONS and words[1].text in {"play", "sing", "drum"}:
         return True  # "I play the guitar in a band"
+    if [item.text for item in words[:3]] in (["i", "can", "hear"], ["we", "can", "hear"]):
+        return True
     return (
         len(words) > 2
         and words[0].text in _PERSONS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     NAMED_KINDS,
@@ -16,6 +18,16 @@ from services.interpreter.language.vocabulary import vocabulary
 _TALK_KINDS = ("greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun")
 _AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "has", "had", "am"}
 _ASKING_FOR_ACTION = ("set", "add", "give", "separate", "mute", "unmute", "remove", "undo", "reset")
+
+
+_MARKUP = re.compile(
+    r"</?\s*(system|user|assistant|inst|prompt|instructions?)\b|<\||\[/?INST", re.I
+)
+
+
+def is_markup(prompt: str) -> bool:
+    """Whether a prompt holds marks that set rules apart from words of users."""
+    return bool(_MARKUP.search(prompt))
 
 
 _ROLES = {"system", "developer", "assistant", "admin"}
@@ -106,6 +118,8 @@ def is_question(clause: Clause) -> bool:
         words = words[1:]
     if not words:
         return False
+    if words[0].text == "what" and len(words) > 1 and words[1].text in {"i need", "i want"}:
+        return False  # "what I need from this tune is the acapella"
     if words[0].has("question") and words[0].text not in {"when", "where"}:
         return True
     if words[0].has("question"):
@@ -119,8 +133,7 @@ def is_question(clause: Clause) -> bool:
 
 def is_off_topic(lexemes: list[Lexeme]) -> bool:
     """Whether a prompt is plainly about something else: the weather, an e-mail."""
-    clause = Clause(tuple(lexemes))
-    return clause.has("offtopic") and not clause.any_of(NAMED_KINDS)
+    return Clause(tuple(lexemes)).has("offtopic")
 
 
 def is_out_of_scope(lexemes: list[Lexeme]) -> bool:

@@ -115,6 +115,7 @@ def tokens_of(text: str) -> list[Token]:
     text = _LESS.sub(r"\1less", text)
     text = _INFIX_K.sub(r"\1.\2k", text)
     text = _TRANSPOSED_DB.sub(" db", text)
+    text = text.replace("@", " at ")
     text = _DRUM_MACHINE.sub("eight oh eight", text)
     text = _SHARP_NOTE.sub(r"\1 sharp", text)
     tokens: list[Token] = []
