@@ -12,7 +12,7 @@ It computes what `SpectralCore` computes, with the same weights. What differs is
 - What depends on positions only is computed once, not in each run. (Demucs makes it on the CPU each
   time, which neither lets a GPU work ahead nor a run be recorded.)
 
-On two cores without matrix units that saves a quarter of the time (docs/decisions).
+On two cores without matrix units that saves a quarter of the time (docs/decisions/0015).
 """
 
 from __future__ import annotations
