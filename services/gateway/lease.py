@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 2.0
 _RELEASE_SECONDS = 3.0
+_WATCH_AFTER_SECONDS = 1.0  # most turns have ended by then
+_AFTER_ALL_EVENTS = 2**31 - 1
 
 
 def duration(seconds: float) -> duration_pb2.Duration:
@@ -36,8 +38,9 @@ def duration(seconds: float) -> duration_pb2.Duration:
 class LeasedTurn:
     """A turn that is ours while the lease holds.
 
-    Inside of `held` the lease is renewed in the background. The block ends with LeaseLostError as
-    soon as the lease is gone (cancelled, taken over, not renewable in time), or `lose` says so.
+    Inside of `held` the lease is renewed in the background, and it is watched whether another
+    replica cancels the turn. The block ends with LeaseLostError as soon as the lease is gone
+    (cancelled, taken over, not renewable in time), or `lose` says so.
     Writes carry the lease's fencing token and are idempotent, so those that fail for a moment are
     made again for as long as the lease holds.
 
@@ -50,6 +53,7 @@ class LeasedTurn:
     def __init__(
         self,
         session: session_pb2_grpc.SessionServiceAsyncStub,
+        user_id: str,
         turn_id: str,
         token: int,
         lease_seconds: float,
@@ -57,6 +61,7 @@ class LeasedTurn:
         goes_on: bool,
     ) -> None:
         self.turn_id = turn_id
+        self._user_id = user_id
         self._session = session
         self._token = token
         self._seconds = lease_seconds
@@ -72,12 +77,16 @@ class LeasedTurn:
         try:
             async with asyncio.timeout(self._seconds) as limit:
                 self._limit = limit
-                keeper = asyncio.create_task(self._keep(limit))
+                helpers = (
+                    asyncio.create_task(self._keep(limit)),
+                    asyncio.create_task(self._watch()),
+                )
                 try:
                     yield
                 finally:
                     self._limit = None
-                    keeper.cancel()
+                    for helper in helpers:
+                        helper.cancel()
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -171,6 +180,28 @@ class LeasedTurn:
                 return
             if not limit.expired():
                 limit.reschedule(asked + self._seconds)
+
+    async def _watch(self) -> None:
+        """Ends the work as soon as the turn is cancelled, on whichever replica."""
+        await asyncio.sleep(_WATCH_AFTER_SECONDS)
+        call = self._session.WatchEvents(
+            session_pb2.WatchEventsRequest(
+                user_id=self._user_id, turn_id=self.turn_id, after_sequence=_AFTER_ALL_EVENTS
+            )
+        )
+        try:
+            async for _ in call:
+                pass
+            turn = await self._session.GetTurn(
+                session_pb2.GetTurnRequest(user_id=self._user_id, turn_id=self.turn_id),
+                timeout=SESSION_TIMEOUT_SECONDS,
+            )
+        except aio.AioRpcError:
+            return  # who renews the lease learns of it too, only later
+        finally:
+            call.cancel()  # does nothing to a call that has ended
+        if turn.state == conversation_pb2.Turn.STATE_CANCELLED:
+            self.lose()
 
     async def _release(self) -> None:
         request = session_pb2.ReleaseTurnRequest(

@@ -256,6 +256,7 @@ class Turns:
         turn_id = work.turn.turn_id
         leased = LeasedTurn(
             self._backends.session,
+            work.user_id,
             turn_id,
             work.lease.token,
             self._settings.lease_seconds,

@@ -121,6 +121,62 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
         yield edge
 
 
+@dataclass
+class OpenEdge:
+    """Envoy in development mode, two gateways and everything else behind it."""
+
+    port: int
+    suite: Suite
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def open_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEdge]:
+    suite = Suite(tmp_path_factory.mktemp("open-edge"))
+    suite.temporary.mkdir()
+    suite.ports = {name: free_port() for name in (*SERVICES, "gateway-2", "internal")}
+    through_envoy = {
+        f"MIXDOWN_{name.upper()}_ADDRESS": suite.address("internal") for name in SERVICES
+    }
+    gateway = {
+        **through_envoy,
+        "MIXDOWN_DEVELOPMENT_USER": "local",
+        "MIXDOWN_HEARTBEAT_SECONDS": "0.5",
+    }
+    settings = EnvoySettings(
+        address="127.0.0.1",
+        port=free_port(),
+        internal_port=suite.ports["internal"],
+        admin_port=free_port(),
+        ports={name: suite.ports[name] for name in SERVICES},
+        folder=suite.folder,
+        rate_limit=RateLimit(burst=1_000_000, per_second=1_000_000),
+    )
+
+    def add_gateway(config: dict[str, Any]) -> None:
+        clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
+        (locality,) = clusters["gateway"]["load_assignment"]["endpoints"]
+        address = {"address": "127.0.0.1", "port_value": suite.ports["gateway-2"]}
+        locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
+
+    try:
+        suite.start("session", "services.session")
+        suite.start("interpreter", "services.interpreter", MIXDOWN_ENGINE="builtin")
+        suite.start("separator", "tests.integration.gateway.separator_double")
+        suite.start("remixer", "services.remixer", **through_envoy)
+        for name in ("gateway", "gateway-2"):
+            suite.start(name, "services.gateway", **gateway)
+        suite.wait(reaching=False)
+        with running_envoy(settings, add_gateway):
+            suite.wait("gateway", "gateway-2")
+            yield OpenEdge(settings.port, suite)
+    finally:
+        suite.stop()
+
+
 def reaches_session_service(edge: Edge) -> bool:
     with grpc.insecure_channel(edge.address) as channel:
         stub = gateway_pb2_grpc.GatewayServiceStub(channel)

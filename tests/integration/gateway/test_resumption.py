@@ -59,22 +59,25 @@ class Reader:
                 lambda: kind in {event.WhichOneof("event") for event in self.durable}
             )
 
+    def take(self, event: conversation_pb2.TurnEvent) -> None:
+        """Takes an event: durable ones once and in order, bytes without a gap."""
+        self.turn_id = event.turn_id
+        kind = event.WhichOneof("event")
+        if kind in DURABLE:
+            assert event.sequence == len(self.durable) + 1
+            self.durable.append(event)
+        if kind == "audio":
+            held = self.files.get(event.audio.name, b"")
+            assert event.audio.offset_bytes == len(held)
+            self.files[event.audio.name] = held + event.audio.data
+
     async def read(self, call, stop_after: int | None = None) -> None:
         """Reads a stream; after `stop_after` events cuts it."""
         count = 0
         async for event in call:
-            self.turn_id = event.turn_id
-            kind = event.WhichOneof("event")
-            if kind in DURABLE:
-                # Every durable event once, in order.
-                assert event.sequence == len(self.durable) + 1
-                self.durable.append(event)
-                async with self._news:
-                    self._news.notify_all()
-            if kind == "audio":
-                held = self.files.get(event.audio.name, b"")
-                assert event.audio.offset_bytes == len(held)
-                self.files[event.audio.name] = held + event.audio.data
+            self.take(event)
+            async with self._news:
+                self._news.notify_all()
             count += 1
             if stop_after is not None and count >= stop_after:
                 call.cancel()
@@ -221,7 +224,7 @@ async def test_a_turn_cancelled_on_another_gateway_stops_too(suite, caller, song
         await other.stub.CancelTurn(
             gateway_pb2.CancelTurnRequest(turn_id=reader.turn_id), metadata=other.metadata
         )
-    await asyncio.wait_for(reading, 10)  # when the lease is renewed, or the next event written
+    await asyncio.wait_for(reading, 4)  # well before the lease is renewed
     assert reader.durable[-1].WhichOneof("event") == "cancelled"
     assert await become(lambda: idle(suite), 5)
 

@@ -1,0 +1,179 @@
+"""Streams through Envoy behave as they do without it: live, bounded, resumable."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+from grpc import aio
+
+import mixdown
+from mixdown.conversation.v1 import conversation_pb2
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from mixdown.session.v1 import session_pb2, session_pb2_grpc
+from tests.integration.edge.conftest import OpenEdge
+from tests.integration.gateway.conftest import eventually, noise_wav
+from tests.integration.gateway.test_resumption import Reader, idle
+
+State = conversation_pb2.Turn.State
+
+
+@pytest.fixture
+async def client(open_edge: OpenEdge):
+    async with mixdown.connect(open_edge.address) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stub(open_edge: OpenEdge):
+    async with aio.insecure_channel(open_edge.address) as channel:
+        yield gateway_pb2_grpc.GatewayServiceStub(channel)
+
+
+async def begin_request(client: mixdown.Client, folder: Path, *, model: str, seconds: float = 5.0):
+    path = folder / f"{uuid.uuid4().hex}.wav"
+    path.write_bytes(noise_wav(seconds, seed=uuid.uuid4().int % 2**32))
+    session = await client.create_session(await client.upload(path), model=model)
+    return gateway_pb2.SeparateRequest(session_id=session.session_id, stems=["vocals"])
+
+
+async def test_audio_comes_while_the_rest_is_being_computed(open_edge, client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="slow")
+    heard_while_computed = 0
+    async for event in stub.Separate(request):
+        if event.HasField("audio") and len(event.audio.data) > 1000:
+            heard_while_computed += open_edge.suite.separations()
+    assert heard_while_computed >= 3
+
+
+async def test_a_silent_stream_says_that_it_is_alive(open_edge, client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="slow")
+    # Somebody else holds the turn and says nothing.
+    async with aio.insecure_channel(open_edge.suite.address("session")) as channel:
+        session = session_pb2_grpc.SessionServiceStub(channel)
+        work = await session.BeginTurn(
+            session_pb2.BeginTurnRequest(
+                user_id="local", session_id=request.session_id, request_id="one", prompt="hello"
+            )
+        )
+        beats = 0
+        call = stub.WatchTurn(gateway_pb2.WatchTurnRequest(turn_id=work.turn.turn_id))
+        async for event in call:
+            beats += event.HasField("heartbeat")
+            if beats == 3:
+                break
+        call.cancel()
+        await stub.CancelTurn(gateway_pb2.CancelTurnRequest(turn_id=work.turn.turn_id))
+
+
+async def test_a_slow_reader_slows_the_render_and_grows_no_buffer(
+    open_edge, client, stub, tmp_path
+):
+    request = await begin_request(client, tmp_path, model="shares", seconds=120.0)
+    names = ("gateway", "gateway-2", "remixer")
+    pids = {name: open_edge.suite.processes[name].pid for name in names}
+    before = {name: psutil.Process(pid).memory_info().rss for name, pid in pids.items()}
+    reader = Reader()
+    call = stub.Separate(request)
+    async for event in call:
+        reader.turn_id = event.turn_id
+        reader.take(event)
+        if event.HasField("audio") and len(reader.files["vocals"]) > 100_000:
+            break
+    await asyncio.sleep(2)  # computing all of it takes about one
+    turn = await stub.GetTurn(gateway_pb2.GetTurnRequest(turn_id=reader.turn_id))
+    assert turn.state == State.STATE_RUNNING
+    (size,) = (
+        event.output_started.size_bytes
+        for event in reader.durable
+        if event.HasField("output_started")
+    )
+    written = max(path.stat().st_size for path in open_edge.suite.partial.iterdir())
+    assert size > 20_000_000
+    assert written < size / 2  # it waits for us
+    for name, pid in pids.items():
+        assert psutil.Process(pid).memory_info().rss - before[name] < 100 << 20, name
+    async for event in call:
+        reader.take(event)
+    assert reader.ended
+    artifact = reader.durable[-2].output_finished.artifact
+    assert hashlib.sha256(reader.files["vocals"]).hexdigest() == artifact.blob.sha256
+
+
+async def test_a_detached_turn_goes_on_and_its_file_can_be_fetched(
+    open_edge, client, stub, tmp_path
+):
+    request = await begin_request(client, tmp_path, model="slow")
+    request.detached = True
+    call = stub.Separate(request)
+    turn_id = (await call.read()).turn_id
+    call.cancel()
+
+    async def state() -> State:
+        return (await stub.GetTurn(gateway_pb2.GetTurnRequest(turn_id=turn_id))).state
+
+    async with asyncio.timeout(20):
+        while await state() != State.STATE_COMPLETED:  # noqa: ASYNC110 - another process does it
+            await asyncio.sleep(0.1)
+    turn = await stub.GetTurn(gateway_pb2.GetTurnRequest(turn_id=turn_id))
+    path = await client.download(turn.artifacts[0], tmp_path / "out")
+    assert path.stat().st_size == turn.artifacts[0].blob.size_bytes
+
+
+async def test_who_goes_away_leaves_no_work(open_edge, client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="stuck")
+    call = stub.Separate(request)
+    async for event in call:
+        if event.HasField("output_started"):
+            break
+    assert open_edge.suite.separations() == 1
+    call.cancel()
+    assert await asyncio.to_thread(eventually, lambda: idle(open_edge.suite))
+
+
+async def test_events_alone_bring_no_audio(client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="shares")
+    request.delivery = gateway_pb2.DELIVERY_EVENTS_ONLY
+    events = [event async for event in stub.Separate(request)]
+    assert not any(event.HasField("audio") for event in events)
+    assert events[-1].HasField("completed")
+
+
+async def test_a_turn_is_watched_from_any_event_and_any_byte(client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="slow", seconds=2.0)
+    whole = Reader()
+    async for event in stub.Separate(request):
+        whole.turn_id = event.turn_id
+        whole.take(event)
+    data = whole.files["vocals"]
+    for sequence in range(6):
+        offset = sequence * len(data) // 5
+        watch = gateway_pb2.WatchTurnRequest(
+            turn_id=whole.turn_id, after_sequence=sequence, offsets_bytes={"vocals": offset}
+        )
+        events = [event async for event in stub.WatchTurn(watch)]
+        audio = [event.audio for event in events if event.HasField("audio")]
+        if sequence < 4:  # the audio comes before the event that ends its output
+            assert b"".join(item.data for item in audio) == data[offset:]
+        durable = [event.sequence for event in events if not event.HasField("audio")]
+        assert durable == list(range(sequence + 1, 6))
+
+
+async def test_a_turn_that_is_cancelled_ends_for_its_reader(open_edge, client, stub, tmp_path):
+    request = await begin_request(client, tmp_path, model="stuck")
+    call = stub.Separate(request)
+    async for event in call:
+        if event.HasField("output_started"):
+            began = time.monotonic()
+            await stub.CancelTurn(gateway_pb2.CancelTurnRequest(turn_id=event.turn_id))
+        last = event.WhichOneof("event")
+    assert last == "cancelled"
+    assert time.monotonic() - began < 5  # though another gateway was told
+    assert await call.code() == grpc.StatusCode.OK
+    assert await asyncio.to_thread(eventually, lambda: idle(open_edge.suite))
