@@ -18,6 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import structlog
@@ -74,7 +75,7 @@ class Scheduler:
     def __init__(self, depth: int = 1) -> None:
         self.statistics = SchedulerStatistics()
         self._tracks: OrderedDict[Hashable, deque[_Work]] = OrderedDict()
-        self._limits: dict[int, int] = {}
+        self._limits: WeakKeyDictionary[Backend, int] = WeakKeyDictionary()
         self._arrived = asyncio.Event()
         self._free = asyncio.Semaphore(depth)
         self._device = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="device")
@@ -133,7 +134,7 @@ class Scheduler:
         if not self._tracks:
             return []
         head = next(iter(self._tracks.values()))[0]
-        limit = self._limits.get(id(head.backend), head.backend.max_batch)
+        limit = self._limits.get(head.backend, head.backend.max_batch)
         batch: list[_Work] = []
         served = True
         while served and len(batch) < limit:
@@ -185,8 +186,8 @@ class Scheduler:
             )
             return
         half = len(batch) // 2
-        key = id(batch[0].backend)
-        self._limits[key] = min(half, self._limits.get(key, half))
+        backend = batch[0].backend
+        self._limits[backend] = min(half, self._limits.get(backend, half))
         _log.warning("batch halved: out of device memory", segments=len(batch), now=half)
         for part in (batch[:half], batch[half:]):  # at once, so that no track's order changes
             await self._run(part)
