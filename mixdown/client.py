@@ -86,6 +86,11 @@ class Client:
         request = gateway_pb2.GetCapabilitiesRequest()
         return await call_again(self._link, self._link.stub.GetCapabilities, request)
 
+    async def usage(self) -> conversation_pb2.Usage:
+        """Returns what we use of this installation, and what it allows."""
+        request = gateway_pb2.GetUsageRequest()
+        return await call_again(self._link, self._link.stub.GetUsage, request)
+
     async def upload(
         self,
         path: str | PathLike[str],

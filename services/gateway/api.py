@@ -350,6 +350,15 @@ class GatewayApi(gateway_pb2_grpc.GatewayServiceServicer):
         artifact = await self._get_artifact(self._user(context), request.artifact_id)
         return await self._direct.link(artifact)
 
+    async def GetUsage(  # noqa: N802
+        self, request: gateway_pb2.GetUsageRequest, context: _Context
+    ) -> conversation_pb2.Usage:
+        """Tells what the caller uses."""
+        return await self._session.GetUsage(
+            session_pb2.GetUsageRequest(user_id=self._user(context)),
+            timeout=SESSION_TIMEOUT_SECONDS,
+        )
+
     async def GetCapabilities(  # noqa: N802
         self, request: gateway_pb2.GetCapabilitiesRequest, context: _Context
     ) -> gateway_pb2.Capabilities:

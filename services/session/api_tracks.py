@@ -15,7 +15,8 @@ from mixdown.mix.protobuf import mix_to_message
 from mixdown.mix.v1 import intent_pb2
 from mixdown.session.v1 import session_pb2
 from services.runtime.blobs import Blob
-from services.session.resources import Artifact, NewArtifact, Session, Track, Upload
+from services.session.quotas import Quotas
+from services.session.resources import Artifact, NewArtifact, Session, Track, Upload, Usage
 from services.session.tables import Document
 
 _Message = TypeVar("_Message", bound=Message)
@@ -85,6 +86,19 @@ def session_to_message(session: Session) -> conversation_pb2.Session:
         turn_count=session.turn_count,
         create_time=time_to_message(session.create_time),
         update_time=time_to_message(session.update_time),
+    )
+
+
+def usage_to_message(usage: Usage, quotas: Quotas) -> conversation_pb2.Usage:
+    """Writes what a user uses, and what is allowed."""
+    return conversation_pb2.Usage(
+        turns=usage.turns,
+        turn_limit=quotas.turns,
+        stored_bytes=usage.stored_bytes,
+        storage_limit_bytes=quotas.stored_bytes,
+        daily_audio_minutes=usage.daily_minutes,
+        daily_audio_limit_minutes=quotas.daily_minutes,
+        reset_time=time_to_message(usage.reset_time),
     )
 
 

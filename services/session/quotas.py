@@ -15,6 +15,7 @@ from sqlmodel import col, select
 
 from services.session.database import Transaction
 from services.session.errors import AudioQuotaError, StorageQuotaError, TurnQuotaError
+from services.session.resources import Usage
 from services.session.tables import (
     UNFINISHED,
     WAITING,
@@ -51,6 +52,16 @@ class Quotas:
 UNLIMITED = Quotas()
 
 
+def get_usage(transaction: Transaction, *, user_id: str) -> Usage:
+    """Returns what a user uses now."""
+    return Usage(
+        turns=_count_turns(transaction, user_id),
+        stored_bytes=stored_bytes(transaction, user_id),
+        daily_minutes=_used_seconds(transaction, user_id) / 60,
+        reset_time=_next_day(transaction.now),
+    )
+
+
 def check_turns(transaction: Transaction, user_id: str, quotas: Quotas) -> None:
     """Checks that not too many turns run or wait, those that this transaction stores included.
 
@@ -63,17 +74,7 @@ def check_turns(transaction: Transaction, user_id: str, quotas: Quotas) -> None:
         return
     _lock_user(transaction, user_id)
     transaction.rows.flush()
-    count = transaction.rows.exec(
-        select(func.count())
-        .select_from(TurnRow)
-        .join(SessionRow, col(SessionRow.session_id) == col(TurnRow.session_id))
-        .where(
-            col(SessionRow.user_id) == user_id,
-            col(TurnRow.state).in_((UNFINISHED, WAITING)),
-            col(TurnRow.lease_expire_time).is_not(None),
-        )
-    ).one()
-    if count > quotas.turns:
+    if _count_turns(transaction, user_id) > quotas.turns:
         raise TurnQuotaError(quotas.turns)
 
 
@@ -191,6 +192,19 @@ def _lock_user(transaction: Transaction, user_id: str) -> None:
     ).all()
 
 
+def _count_turns(transaction: Transaction, user_id: str) -> int:
+    return transaction.rows.exec(
+        select(func.count())
+        .select_from(TurnRow)
+        .join(SessionRow, col(SessionRow.session_id) == col(TurnRow.session_id))
+        .where(
+            col(SessionRow.user_id) == user_id,
+            col(TurnRow.state).in_((UNFINISHED, WAITING)),
+            col(TurnRow.lease_expire_time).is_not(None),
+        )
+    ).one()
+
+
 def _used_seconds(transaction: Transaction, user_id: str) -> float:
     used = transaction.rows.exec(
         select(UsageRow.audio_seconds).where(*_today(transaction.now, user_id))
@@ -207,11 +221,14 @@ def _day(time: datetime) -> str:
 
 
 def _audio_error(transaction: Transaction, quotas: Quotas, used: float) -> AudioQuotaError:
-    now = transaction.now
-    reset = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    reset = _next_day(transaction.now)
     return AudioQuotaError(
         quotas.daily_minutes,
         used / 60,
         reset.isoformat().replace("+00:00", "Z"),
-        (reset - now).total_seconds(),
+        (reset - transaction.now).total_seconds(),
     )
+
+
+def _next_day(time: datetime) -> datetime:
+    return time.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

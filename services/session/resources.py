@@ -133,6 +133,19 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a user uses: turns that run or wait, bytes stored, minutes of audio since the day began.
+
+    `reset_time` is when the next day begins.
+    """
+
+    turns: int
+    stored_bytes: int
+    daily_minutes: float
+    reset_time: datetime
+
+
+@dataclass(frozen=True)
 class Exchange:
     """An earlier turn, as the interpreter sees it."""
 

@@ -1,4 +1,4 @@
-"""The calls about sessions."""
+"""The calls about sessions, and about what a user uses."""
 
 # ruff: noqa: N802 - the methods have the names of the contract
 
@@ -10,8 +10,8 @@ from google.protobuf.empty_pb2 import Empty
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
-from services.session import sessions
-from services.session.api_tracks import session_to_message
+from services.session import quotas, sessions
+from services.session.api_tracks import session_to_message, usage_to_message
 from services.session.calls import Calls, Context
 from services.session.errors import InvalidFieldMaskError
 from services.session.export import export_session
@@ -21,7 +21,7 @@ _PIECE_BYTES = 256 << 10
 
 
 class SessionCalls(Calls):
-    """Sessions."""
+    """Sessions, and what a user uses."""
 
     async def CreateSession(
         self, request: session_pb2.CreateSessionRequest, context: Context
@@ -83,6 +83,13 @@ class SessionCalls(Calls):
             sessions.delete_session, user_id=request.user_id, session_id=request.session_id
         )
         return Empty()
+
+    async def GetUsage(
+        self, request: session_pb2.GetUsageRequest, context: Context
+    ) -> conversation_pb2.Usage:
+        """Tells what a user uses."""
+        usage = await self._database.read(quotas.get_usage, user_id=request.user_id)
+        return usage_to_message(usage, self._rules.quotas)
 
     async def ExportSession(
         self, request: session_pb2.ExportSessionRequest, context: Context

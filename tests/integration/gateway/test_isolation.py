@@ -13,7 +13,7 @@ from mixdown.gateway.v1 import gateway_pb2 as pb
 from services.runtime.errors import error_info_of
 from tests.integration.gateway.conftest import Caller, Suite, call_as
 
-_OWN = {"UploadTrack", "UploadTrackFile", "ListTracks", "GetCapabilities"}
+_OWN = {"UploadTrack", "UploadTrackFile", "ListTracks", "GetUsage", "GetCapabilities"}
 """Calls that name nothing of anybody's, or only what the caller has begun itself."""
 
 

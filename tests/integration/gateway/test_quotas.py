@@ -71,6 +71,14 @@ async def test_minutes_of_audio_end_with_the_day(user: Caller, song, tmp_path):
     turns = [turn async for turn in session.turns()]
     assert [turn.error.reason for turn in turns] == ["", "AUDIO_QUOTA_EXCEEDED", "", ""]
 
+    usage = await user.client.usage()
+    assert (usage.turns, usage.turn_limit) == (0, 0)
+    assert usage.daily_audio_minutes == pytest.approx(0.1)
+    assert usage.daily_audio_limit_minutes == 0.11
+    files = [artifact.blob.size_bytes for turn in turns for artifact in turn.artifacts]
+    assert usage.stored_bytes == song.stat().st_size + sum(files)
+    assert usage.storage_limit_bytes == 4_000_000
+
 
 async def test_a_call_beyond_the_day_is_refused_and_told_when_to_come_again(user: Caller, tmp_path):
     path = tmp_path / "song.wav"

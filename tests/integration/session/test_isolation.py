@@ -82,12 +82,21 @@ async def test_one_user_never_sees_what_is_anothers(driver: Driver) -> None:
             pb.ExportSessionRequest(user_id=eve, session_id=session_id)
         ):
             raise AssertionError("a piece of another user's session")
+    used = await stub.GetUsage(pb.GetUsageRequest(user_id=eve))
+    assert (used.turns, used.stored_bytes, used.daily_audio_minutes) == (0, 0, 0)
     assert not (await stub.ListTracks(pb.ListTracksRequest(user_id=eve))).tracks
     assert not (await stub.ListSessions(pb.ListSessionsRequest(user_id=eve))).sessions
     assert await driver.get_turn(turn_id) == before
 
     tested = {method for requests in calls.values() for method in requests}
-    beginnings = {"BeginUpload", "ListTracks", "WatchEvents", "WatchLine", "ExportSession"}
+    beginnings = {
+        "BeginUpload",
+        "ListTracks",
+        "WatchEvents",
+        "WatchLine",
+        "ExportSession",
+        "GetUsage",
+    }
     service = pb.DESCRIPTOR.services_by_name["SessionService"]
     assert tested | beginnings | _BY_TOKEN | _OF_THE_INSTALLATION == {
         method.name for method in service.methods

@@ -101,6 +101,22 @@ async def test_a_turn_makes_room_when_it_ends_or_rests(database_url: str) -> Non
         assert (await one.claim(work.turn.turn_id)).HasField("lease")
 
 
+async def test_a_user_is_told_what_is_used_and_allowed(database_url: str) -> None:
+    async with limited(database_url, turns=5, stored_bytes=1000, daily_minutes=60) as (one, two):
+        session = await one.session(await one.track(content="song"))
+        await begin_upload(one, "on-its-way", 30)
+        work = await one.begin(session)
+        await one.begin(session, "afterwards", waits=True)
+        await one.record(work, remix(mix(vocals=1)))
+        await one.output_finished(work, content="rendered")
+        usage = await two.stub.GetUsage(pb.GetUsageRequest(user_id=one.user_id))
+        assert (usage.turns, usage.turn_limit) == (2, 5)
+        assert (usage.stored_bytes, usage.storage_limit_bytes) == (4 + 30 + 8, 1000)
+        assert usage.daily_audio_minutes == pytest.approx(TRACK_SECONDS / 60)
+        assert usage.daily_audio_limit_minutes == 60
+        assert usage.reset_time.ToJsonString().endswith("T00:00:00Z")
+
+
 async def test_turns_that_wait_count_too(database_url: str) -> None:
     async with limited(database_url, turns=2) as (one, _):
         session = await one.session()
