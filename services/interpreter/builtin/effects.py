@@ -6,6 +6,7 @@ a change, or raises `UnclearError` where the words leave open what is meant.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from mixdown.mix import TargetSettings
@@ -312,7 +313,8 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if clause.has("side", "apart"):
         raise UnclearError("Which of them should go left, and which right?")
     if clause.has("side", "centre") or clause.any_of(("neutral",)):
-        return Adjustment(0.0, False)
+        step = PAN_STEP if clause.has("small") else abs(settings.pan)  # "a bit towards the middle"
+        return Adjustment(math.copysign(max(0.0, abs(settings.pan) - step), settings.pan), False)
     if clause.has("side", "other"):
         if settings.pan == 0:
             raise UnclearError("Left or right?")

@@ -182,8 +182,32 @@ def _particles(lexemes: list[Lexeme]) -> list[Lexeme]:
             and (before.has("vague") or (before.is_unknown and _opens(lexemes, index - 1)))
             and not (following and (following[0].number or following[0].has("by")))
         )
+        is_particle = is_particle or _colours(lexemes, index) or _paints(lexemes, index)
         result.append(Lexeme(item.text, _FILLER) if is_particle else item)
     return result
+
+
+def _paints(lexemes: list[Lexeme], place: int) -> bool:
+    """Whether "down" only paints a picture: "like they're down a tunnel"."""
+    if lexemes[place].text not in {"up", "down"} or any(i.number for i in lexemes[place:]):
+        return False
+    for index in range(place - 1, 0, -1):
+        item = lexemes[index]
+        if item.mark or item.has("and"):
+            return False
+        if item.has("like") and (item.text != "like" or lexemes[index - 1].has("complaint")):
+            return True
+    return False
+
+
+def _colours(lexemes: list[Lexeme], place: int) -> bool:
+    """Whether a particle belongs to a verb of tone: "mellow them out", "warm the vocals up"."""
+    if lexemes[place].text not in {"out", "up", "down"}:
+        return False
+    verb = place - 1
+    while verb >= 0 and _is_object(lexemes[verb]):
+        verb -= 1
+    return 0 <= verb < place - 1 and lexemes[verb].has("tone") and _opens(lexemes, verb)
 
 
 def _opens(lexemes: list[Lexeme], place: int) -> bool:
