@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -196,7 +197,7 @@ def _inserted(insert: _Insert, timeline: Timeline, track: Track) -> list[Process
         ((held, _),) = values
         return [] if insert.setting(held) is None else [insert.make(held)]
     branches = [
-        (None if insert.setting(held) is None else insert.make(held), curve)
+        (None if insert.setting(held) is None else partial(insert.make, held), curve)
         for held, curve in values
     ]
     return [Switch(branches, track.sample_rate_hz, track.channels)]

@@ -92,4 +92,4 @@ def _windowed(wet: Ringing, curve: Curve | None, channels: int) -> Processor:
         return wet
     # Twice the time to −60 dB: from there on there is silence.
     stop = None if curve.stop is None else curve.stop + 2 * wet.tail_frames
-    return Window(wet, curve.first, stop, channels)
+    return Window(lambda: wet, curve.first, stop, channels)

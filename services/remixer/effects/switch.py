@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.remixer.effects.processor import Processor, empty, silence
 from services.remixer.effects.window import Window
@@ -21,14 +21,14 @@ class Switch:
     that a passage costs what its length costs.
 
     Args:
-        branches: Processors (None: the sound as it is) and when they are heard.
+        branches: What makes a processor (None: the sound as it is) and when it is heard.
         sample_rate_hz: Sampling rate.
         channels: Number of channels.
     """
 
     def __init__(
         self,
-        branches: Sequence[tuple[Processor | None, Curve]],
+        branches: Sequence[tuple[Callable[[], Processor] | None, Curve]],
         sample_rate_hz: int,
         channels: int,
     ) -> None:
@@ -36,12 +36,11 @@ class Switch:
         self._channels = channels
         self._branches = [
             (
-                processor
-                and Window(processor, max(0, curve.first - warm_up_frames), curve.stop, channels),
+                make and Window(make, max(0, curve.first - warm_up_frames), curve.stop, channels),
                 curve,
                 FrameQueue(channels),
             )
-            for processor, curve in branches
+            for make, curve in branches
         ]
         self._position = 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from services.remixer.effects.processor import Processor, empty, silence
@@ -11,21 +13,26 @@ from services.runtime.audio.reader import Samples
 class Window:
     """Gives a processor the frames from `start` to `stop`, and is silent before and after.
 
+    The processor is made when its first frame comes and let go of behind its last one, so that
+    many passages need no more memory than those that sound at once.
+
     Args:
-        processor: What works meanwhile.
+        make: Makes what works meanwhile.
         start: The first frame that it gets.
         stop: The frame behind the last that it gets; None: all that come.
         channels: Number of channels.
     """
 
-    def __init__(self, processor: Processor, start: int, stop: int | None, channels: int) -> None:
-        self._processor = processor
+    def __init__(
+        self, make: Callable[[], Processor], start: int, stop: int | None, channels: int
+    ) -> None:
+        self._make = make
+        self._processor: Processor | None = None
         self._start = start
         self._stop = stop
         self._channels = channels
         self._position = 0
         self._frames_due = 0
-        self._is_over = False
 
     def process(self, block: Samples) -> Samples:
         """Returns what is ready of the block."""
@@ -36,18 +43,17 @@ class Window:
         parts = [silence(self._channels, first)]
         if last > first:
             self._frames_due += last - first
+            self._processor = self._processor or self._make()
             parts.append(self._due(self._processor.process(block[:, first:last])))
-        if self._stop is not None and self._position >= self._stop and not self._is_over:
-            self._is_over = True
+        if self._stop is not None and self._position >= self._stop and self._processor:
             parts.append(self._due(self._processor.finish()))
+            self._processor = None
         parts.append(silence(self._channels, frames - max(first, last)))
         return np.concatenate(parts, axis=1)
 
     def finish(self) -> Samples:
         """Returns the frames that are still due."""
-        if self._is_over or self._position <= self._start:
-            return empty(self._channels)
-        return self._processor.finish()
+        return self._processor.finish() if self._processor else empty(self._channels)
 
     def _due(self, block: Samples) -> Samples:
         kept = block[:, : self._frames_due]
