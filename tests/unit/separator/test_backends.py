@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from demucs.htdemucs import HTDemucs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -177,6 +178,33 @@ def test_openvino_refuses_networks_of_other_kinds(tmp_path: Path) -> None:
     other = describe_model("hdemucs", HDemucs(["a", "b"], channels=4, segment=1))
     with pytest.raises(BackendUnavailableError, match="Transformer"):
         OpenVinoBackend(other, tmp_path, threads=1, precision="fp32")
+
+
+def published_like() -> HTDemucs:
+    return tiny_htdemucs(dconv_mode=3, bottom_channels=16, t_layers=3)
+
+
+def test_the_network_laid_out_for_devices_computes_in_mixed_precision() -> None:
+    """As on a GPU: channels last, bf16 where autocast puts it, transforms in float32."""
+    network = published_like()
+    mix = torch.randn(3, 2, 4_000, generator=torch.Generator().manual_seed(0))
+    core = ChannelsLastCore(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with torch.inference_mode():
+        with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+            output = join_branches(network, *core(mix, spectrogram_of(network, mix)))
+        assert output.dtype == torch.float32
+        assert 30 < snr_db(network(mix).numpy(), output.numpy()) < 90
+
+
+def test_everything_that_a_run_makes_is_made_on_the_device_of_its_input() -> None:
+    """PyTorch's device without memory stands for any: it refuses to meet what lies elsewhere."""
+    network = published_like()
+    core = ChannelsLastCore(network).to("meta")
+    mix = torch.zeros(3, 2, 4_000, device="meta")
+    with torch.inference_mode():
+        output = join_branches(network, *core(mix, spectrogram_of(network, mix)))
+    assert output.device.type == "meta"
+    assert output.shape == (3, 4, 2, 4_000)
 
 
 def test_cpu_backends_may_be_called_from_two_threads(model: SeparationModel) -> None:
