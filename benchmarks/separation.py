@@ -1,8 +1,8 @@
 """Our separation beside stock Demucs: `python -m benchmarks.separation`.
 
 Every run has a process of its own, so that its peak memory is its own. The song is repeated or cut
-to `--seconds`; with several streams (a `.stem.mp4`) the first is the mixture and the others are the
-true stems, by which the SDR is told.
+to `--seconds`. Where its true stems are there too, the SDR is told: in a file of five streams (a
+`.stem.mp4`) or in a folder with `mixture`, `drums`, `bass`, `other` and `vocals`.
 
 On a GPU: `python -m benchmarks.separation --device cuda --seconds 180 --songs 16`. Stock Demucs
 runs on the same GPU; `concurrent` tells how much faster many songs at once are than stock is with
@@ -36,7 +36,9 @@ from services.runtime.audio.reader import AudioReader, Samples
 def main() -> None:
     """Measures, prints a table, and writes the figures where `--output` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.separation", description=__doc__)
-    parser.add_argument("--song", type=Path, default=None, help="default: stempeg's example")
+    parser.add_argument(
+        "--song", type=Path, default=None, help="file or folder; default: stempeg's example"
+    )
     parser.add_argument("--seconds", type=float, default=30.0, help="of music")
     parser.add_argument("--songs", type=int, default=4, help="songs at once, beside one")
     parser.add_argument("--device", default="auto", help="auto, cpu, openvino or cuda")
@@ -109,14 +111,22 @@ def example_song() -> Path:
 
 
 def prepare(song: Path, seconds: float, folder: Path) -> None:
-    """Writes `mix.wav` and, where the song has five streams, `truth.npy` into `folder`."""
-    mix = _fit(_decode(song, 0), seconds)
-    write_wav(folder / "mix.wav", mix)
+    """Writes `mix.wav` and, where the true stems are there too, `truth.npy` into `folder`."""
+    sources = _sources(song)
+    write_wav(folder / "mix.wav", _fit(_decode(*sources[0]), seconds))
+    if len(sources) == 1 + len(STEMS):
+        np.save(folder / "truth.npy", np.stack([_fit(_decode(*s), seconds) for s in sources[1:]]))
+
+
+def _sources(song: Path) -> list[tuple[Path, int]]:
+    """Returns file and stream of the mixture and, where they are there, of its true stems."""
+    if song.is_dir():
+        files = {file.stem: file for file in song.iterdir()}
+        names = ["mixture", *(stem for stem in STEMS if stem in files)]
+        return [(files[name], 0) for name in names]
     with av.open(str(song)) as container:
         streams = len(container.streams.audio)
-    if streams == 1 + len(STEMS):
-        stems = [_fit(_decode(song, number), seconds) for number in range(1, streams)]
-        np.save(folder / "truth.npy", np.stack(stems))
+    return [(song, number) for number in range(streams if streams == 1 + len(STEMS) else 1)]
 
 
 def _decode(song: Path, stream: int) -> Samples:
