@@ -16,6 +16,7 @@ import yaml
 
 from scripts.document_settings import PAGE, _settings_of
 from services.local.envoy import write_from
+from tests.certificates import Authority, settings_of
 from tests.deploy.policies import Manifests
 from tests.deploy.policies.manifests import SERVICES
 from tests.deploy.policies.wiring import Code
@@ -58,14 +59,18 @@ def manifests(folder: str) -> Manifests:
 def code() -> Code:
     """Returns what the code says of settings and metrics."""
     template = frozenset(re.findall(r"\$\{(MIXDOWN_[A-Z_]+)\}", TEMPLATE.read_text()))
+    template |= {f"MIXDOWN_TLS_{name}_FILE" for name in ("CERTIFICATE", "KEY", "CA")}
     page = PAGE.read_text(encoding="utf-8")
+    operations = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     return Code(
         settings={
-            name: frozenset(f"MIXDOWN_{field.upper()}" for field in _settings_of(name).model_fields)
+            # What the probe beside the service is told.
+            name: frozenset({"MIXDOWN_TLS_NAME"})
+            | {f"MIXDOWN_{field.upper()}" for field in _settings_of(name).model_fields}
             for name in SERVICES
         },
         template=template,
-        documented=frozenset(re.findall(r"`(MIXDOWN_[A-Z0-9_]+)`", page)) | template,
+        documented=frozenset(re.findall(r"`(MIXDOWN_[A-Z0-9_]+)`", page + operations)) | template,
         metrics=_metrics(),
     )
 
@@ -100,6 +105,8 @@ def envoy_text(of: Manifests, folder: Path) -> str:
         keys.write_text('{"keys": [{"kty": "oct", "kid": "a", "k": "c2VjcmV0"}]}')
         environment["MIXDOWN_JWT_JWKS_FILE"] = str(keys)
         environment["MIXDOWN_JWT_JWKS_FOLDER"] = str(folder)
+    if "MIXDOWN_TLS_CERTIFICATE_FILE" in environment:
+        environment |= settings_of(Authority(folder / "tls").issue("envoy-internal"))
     template = next(
         document
         for document in of.of_kind("ConfigMap")

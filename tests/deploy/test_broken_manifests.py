@@ -69,7 +69,7 @@ def with_a_folder_of_the_node(found):
 
 
 def with_a_volume_without_an_end(found):
-    pod(found)["volumes"][0]["emptyDir"] = {}
+    next(volume for volume in pod(found)["volumes"] if volume["name"] == "tmp")["emptyDir"] = {}
 
 
 def with_more_privileges(found):
@@ -117,7 +117,15 @@ def without_a_readiness_probe(found):
 
 
 def probed_at_another_port(found):
-    container(found)["livenessProbe"]["grpc"]["port"] = 50052
+    container(found, "envoy")["readinessProbe"]["grpc"]["port"] = 50052
+
+
+def probed_in_the_clear(found):
+    container(found)["livenessProbe"] = {"grpc": {"port": 50051}}
+
+
+def probed_by_another_name(found):
+    container(found)["env"][0]["value"] = "session"
 
 
 def probed_by_http(found):
@@ -290,8 +298,13 @@ def without_its_settings(found):
     container(found)["envFrom"][0]["configMapRef"]["name"] = "nowhere"
 
 
+def database_url(found):
+    variables = container(found, "session")["env"]
+    return next(variable for variable in variables if variable["name"] == "MIXDOWN_DATABASE_URL")
+
+
 def with_a_secret_that_nobody_makes(found):
-    container(found, "session")["env"][0]["valueFrom"]["secretKeyRef"]["key"] = "url"
+    database_url(found)["valueFrom"]["secretKeyRef"]["key"] = "url"
 
 
 def with_a_mount_of_nothing(found):
@@ -300,6 +313,19 @@ def with_a_mount_of_nothing(found):
 
 def without_its_claim(found):
     remove(found, "PersistentVolumeClaim", "separator-models")
+
+
+def a_certificate_of_another_name(found):
+    found.find("Certificate", "session")["spec"]["dnsNames"] = ["sessions"]
+
+
+def without_its_certificate(found):
+    remove(found, "Certificate", "remixer")
+
+
+def a_certificate_that_is_not_seen(found):
+    mounts = container(found)["volumeMounts"]
+    mounts[:] = [mount for mount in mounts if mount["mountPath"] != "/tls"]
 
 
 def a_secret_in_clear(found):
@@ -314,10 +340,8 @@ def a_secret_in_clear(found):
 
 
 def a_password_in_a_variable(found):
-    container(found, "session")["env"][0] = {
-        "name": "MIXDOWN_DATABASE_URL",
-        "value": "postgresql://mixdown@database/mixdown",
-    }
+    del database_url(found)["valueFrom"]
+    database_url(found)["value"] = "postgresql://mixdown@database/mixdown"
 
 
 def a_password_in_a_setting(found):
@@ -411,7 +435,13 @@ BROKEN = {
     ],
     "sized": [without_a_memory_limit, asking_for_more_than_it_may_use],
     "pinned": [without_a_version, of_the_latest_version],
-    "probed": [without_a_readiness_probe, probed_at_another_port, probed_by_http],
+    "probed": [
+        without_a_readiness_probe,
+        probed_at_another_port,
+        probed_by_http,
+        probed_in_the_clear,
+        probed_by_another_name,
+    ],
     "listening": [
         listening_elsewhere,
         listening_to_itself_alone,
@@ -462,6 +492,11 @@ BROKEN = {
         with_a_secret_that_nobody_makes,
         with_a_mount_of_nothing,
         without_its_claim,
+    ],
+    "certified": [
+        a_certificate_of_another_name,
+        without_its_certificate,
+        a_certificate_that_is_not_seen,
     ],
     "secret": [
         a_secret_in_clear,

@@ -149,7 +149,7 @@ def test_envoy_is_told_all_that_its_template_asks_and_where_the_services_are(ser
         *(
             name
             for name in code().template
-            if name.startswith(("MIXDOWN_JWT_", "MIXDOWN_TRANSPORT_"))
+            if name.startswith(("MIXDOWN_JWT_", "MIXDOWN_TRANSPORT_", "MIXDOWN_TLS_"))
         ),
     }
     assert set(environment) - {"MIXDOWN_JWT_DISABLED"} == code().template - said_by_the_program

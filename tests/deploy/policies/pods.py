@@ -6,7 +6,14 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 
-from tests.deploy.policies.manifests import SERVICES, Container, Finding, Manifests, Workload
+from tests.deploy.policies.manifests import (
+    SERVICES,
+    Container,
+    Document,
+    Finding,
+    Manifests,
+    Workload,
+)
 
 _VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "projected", "secret"}
 _HOST = ("hostNetwork", "hostPID", "hostIPC", "hostUsers")
@@ -108,12 +115,22 @@ def probed(manifests: Manifests) -> Iterator[Finding]:
             probe = container.body.get(name, {})
             if not probe:
                 yield Finding("probed", container.where, f"has no {name}")
-            if workload.name in SERVICES and "grpc" not in probe:
+            if workload.name in SERVICES and not _asks_by_grpc(manifests, container, probe):
                 yield Finding("probed", container.where, f"its {name} is not by gRPC")
             ports = [probe.get(kind, {}).get("port") for kind in ("grpc", "tcpSocket", "httpGet")]
             for port in filter(None, ports):
                 if port not in {*container.ports, *container.ports.values()}:
                     yield Finding("probed", container.where, f"its {name} asks port {port}")
+
+
+def _asks_by_grpc(manifests: Manifests, container: Container, probe: Document) -> bool:
+    """Whether a probe asks the health service: Kubernetes itself, or with TLS our own program."""
+    environment = manifests.environment(container)
+    if "MIXDOWN_TLS_CERTIFICATE_FILE" not in environment:
+        return "grpc" in probe
+    name = environment.get("MIXDOWN_TLS_NAME")
+    program = ["python", "-m", "services.runtime.probe"]
+    return probe.get("exec", {}).get("command") == program and name == container.workload.name
 
 
 def listening(manifests: Manifests) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ _OF_MANIFESTS = (
     network.arrows,
     network.outgoing,
     wiring.referenced,
+    wiring.certified,
     wiring.secret,
     wiring.placed,
     wiring.migrated,

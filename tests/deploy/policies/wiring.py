@@ -125,6 +125,29 @@ def _issued(manifests: Manifests, secret: str) -> bool:
     )
 
 
+def certified(manifests: Manifests) -> Iterator[Finding]:
+    """With TLS, everybody has a certificate of the name by which others call it."""
+    if not any(manifests.of_kind("Certificate")):
+        return
+    for name in (*SERVICES, "envoy"):
+        called = "envoy-internal" if name == "envoy" else name
+        pod = next(workload.pod for workload in manifests.workloads if workload.name == name)
+        mounted = {
+            volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume
+        }
+        names = {
+            host
+            for certificate in manifests.of_kind("Certificate")
+            if certificate["spec"]["secretName"] in mounted
+            for host in certificate["spec"]["dnsNames"]
+        }
+        if names != {called}:
+            yield Finding("certified", f"Deployment/{name}", f"has no certificate of {called}")
+        paths = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]]
+        if "/tls" not in paths:
+            yield Finding("certified", f"Deployment/{name}", "does not see its certificate")
+
+
 def secret(manifests: Manifests) -> Iterator[Finding]:
     """No secret stands in the manifests."""
     for document in manifests.of_kind("Secret"):
