@@ -15,6 +15,8 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
 
+from services.gateway.confinement import forbid_network_and_programs
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -38,11 +40,12 @@ class Limits:
 
 
 def confine(limits: Limits) -> None:
-    """Gives up what decoding does not need: memory, time, and writing files."""
+    """Gives up what decoding does not need: memory, time, writing files, network, programs."""
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    forbid_network_and_programs()
 
 
 def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
