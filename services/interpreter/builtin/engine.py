@@ -287,7 +287,7 @@ def _changes_too(turn: Turn) -> bool:
 
 def _intent(turn: Turn) -> Separation | Remix | History | None:
     stems, without = _consistent(turn)
-    if turn.edits:
+    if turn.edits or (without and turn.keeps_mix and not turn.mix.is_neutral):
         mutes = [Edit(stem, "muted", True) for stem in without]
         turn.add_edits(mutes)
         handed = [stem for stem in stems if stem not in turn.listened]

@@ -57,11 +57,17 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         return _read_reset(turn, clause, named)
     if clause.has("reset") or _clears_effects(clause) or _is_back_to_original(clause, named):
         return _read_reset(turn, clause, named)
+    as_before = any(item.text in _AS_BEFORE for item in clause.lexemes)
+    if clause.has("undo") and as_before and turn.conversation.newest is not None:
+        return _read_undo(turn, clause, named)  # "put it back to where it was"
     if clause.has("undo") and clause.has("neutral") and not clause.any_of(EFFECT_KINDS):
         return _read_reset(turn, clause, named)
     if clause.has("undo") or _goes_back(clause):
         return _read_undo(turn, clause, named)
     return False
+
+
+_AS_BEFORE = {"where it was", "how it was", "as it was", "where they were", "how they were"}
 
 
 def _goes_back(clause: Clause) -> bool:

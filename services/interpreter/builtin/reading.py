@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
@@ -47,6 +48,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if is_left_alone(clause, named):
         turn.leaves = True
+        turn.keeps_mix = turn.keeps_mix or (named.is_empty and named.pronoun in {"it", "that"})
         turn.kept += tuple(target for target in named.targets if target != MASTER)
         taken = (*turn.without, *turn.stems)
         if taken and (clause.has("small") or any(i.stem in taken for i in named.instruments)):
@@ -57,6 +59,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if _compares(clause) and not clause.has("pronoun", "same"):
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
+    if _counts_parts(clause):
+        raise UnclearError("Which one do you mean?")
     if clause.has("conditional"):
         raise UnclearError("I can't judge that for you. Should I just do it?")
     if clause.has("or") and not clause.text.endswith("or"):
@@ -274,6 +278,14 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
 
 
 # --- What is not meant ---------------------------------------------------------------------------
+
+
+def _counts_parts(clause: Clause) -> bool:
+    """Whether a part is told by its place in what was said: "the first one louder"."""
+    return any(
+        item.text in {"first", "second", "former", "latter"} and following.has("pronoun", "one")
+        for item, following in pairwise(clause.lexemes)
+    )
 
 
 def _compares(clause: Clause) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mixdown.mix import MASTER, RANGES, EqBand, Filter
 from services.interpreter.builtin import amounts
-from services.interpreter.builtin.clauses import ACTION_KINDS, EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import ACTION_KINDS, Clause, is_filler
 from services.interpreter.builtin.conversation import Past
 from services.interpreter.builtin.effects import (
     UnclearError,
@@ -15,8 +15,8 @@ from services.interpreter.builtin.evidence import check_repeated
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.revising import read_revision
 from services.interpreter.builtin.turn import Turn
-from services.interpreter.builtin.varying import AMOUNTS, last_change, vary
-from services.interpreter.edits import difference
+from services.interpreter.builtin.varying import AMOUNTS, last_change, read_step, vary
+from services.interpreter.edits import difference, is_same_band
 from services.interpreter.intent import (
     Adjustment,
     Clearing,
@@ -32,6 +32,7 @@ _REFERRING = (
     "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
     "too",
     "set", "add", "not", "give", "need", "accept", "only", "before", "effects", "like", "with",
+    "hard", "light",
 )  # fmt: skip
 
 
@@ -43,8 +44,8 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
         return True
     if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
         return True
-    if _easeslast_change(turn, clause, named):
-        return vary(turn, clause, last_change(turn), sign=-1, share=1.0)
+    if read_step(turn, clause, named):
+        return True
     limited = clause.has("pronoun", "same") and clause.has("only") and len(clause.numbers()) == 1
     if _has_own_content(clause.without(lambda item: limited and bool(item.number))):
         return False
@@ -90,26 +91,6 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             turn, clause, last_change(turn), sign=-1 if clause.has("less") else 1, share=1.0
         )
     return False
-
-
-_EASING = {
-    "back off", "dial back", "scale back", "ease off", "tone down", "pull back", "dial it back",
-    "dial them back", "scale it back", "roll it back a bit", "reduce", "lessen", "ease", "rein in",
-    "tone it down", "pull it back", "pull them back", "dial it down", "ease back", "tame",
-}  # fmt: skip
-
-
-def _easeslast_change(turn: Turn, clause: Clause, named: Named) -> bool:
-    """Whether "dial it back a bit" is about an effect that was just changed, not the loudness."""
-    if turn.edits or not named.is_empty or named.pronoun not in {"it", "that", "them"}:
-        return False
-    if clause.numbers() or clause.has("volume") or clause.any_of(EFFECT_KINDS):
-        return False
-    past = turn.conversation.latest_change()
-    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
-        return False
-    eases = any(item.text in _EASING for item in clause.lexemes)
-    return eases and all(edit.setting in AMOUNTS for edit in past.edits)
 
 
 _NOT_SO_MUCH = {"not that much", "not so much", "not quite that much", "not quite so much"}
@@ -251,6 +232,12 @@ def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
     match edit.change:
         case Filter(kind) if number.unit == "hz" and kind != "bandpass":
             return replace(edit, change=Filter(kind, cutoff_hz=number.value))
+        case EqBand() as band if number.unit == "db":
+            now = next(
+                (b.gain_db for b in turn.mix[edit.target].eq if _is_band(b, band)), band.gain_db
+            )
+            wanted = -number.value if band.gain_db < 0 else number.value
+            return replace(edit, change=replace(band, gain_db=wanted - now))
         case Adjustment() if edit.setting in AMOUNTS:
             share = amounts.share_of_one(number)
             return None if share is None else replace(edit, change=Adjustment(share, False))
@@ -265,6 +252,10 @@ def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
             return replace(edit, change=Adjustment(before + sign * number.value, False))
         case _:
             return None
+
+
+def _is_band(one: EqBand, other: EqBand) -> bool:
+    return one.type == other.type and is_same_band(one.frequency_hz, other.frequency_hz)
 
 
 def _is_also(clause: Clause, named: Named) -> bool:

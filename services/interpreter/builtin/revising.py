@@ -163,7 +163,9 @@ _COPIED: Mapping[str, Setting] = {
 def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "half of that" and "bass twice that": a share of the change before."""
     share = _share(clause)
-    as_much = bool(turn.edits) and any(item.text in _AS_MUCH for item in clause.lexemes)
+    as_much = (bool(turn.edits) or _newest(turn) is not None) and any(
+        item.text in _AS_MUCH for item in clause.lexemes
+    )
     if share is None or not (clause.has("pronoun", "that", "it", "same") or as_much):
         return False
     if any(item.text in _VERBS for item in clause.lexemes) and not _scales_last(turn, clause):
@@ -320,7 +322,7 @@ def _read_width(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "make that band narrower": the same band with another q."""
     if not clause.has("q", "narrow", "wide") or clause.numbers() or named.targets:
         return False
-    if not _consists_of(clause, "q", "eq", "small", "big", "more"):
+    if not _consists_of(clause, "q", "eq", "small", "big", "more", "up", "down"):
         return False
     past = _newest(turn)
     band = past.edits[-1].change if past else None

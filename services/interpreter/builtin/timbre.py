@@ -119,6 +119,8 @@ def is_stated_fault(clause: Clause) -> bool:
     place = clause.index("tone", *_BAD_TONES)
     dull = next((i for i, item in enumerate(clause.lexemes) if item.text in _DULL_WORDS), -1)
     place = place if place >= 0 else dull
+    if place >= 0 and any(item.text == "still" for item in clause.lexemes[:place]):
+        return not clause.any_of(("set", "give", "add", "more"))  # "still muddy"
     if place < 0 or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
         return False
     before = clause.lexemes[:place]

@@ -49,6 +49,7 @@ class Turn:
         revises: Whether the latest change itself was revised ("the other way").
         leaves: Whether something is to be left alone.
         kept: Stems that are to be left alone.
+        keeps_mix: Whether the mix as it is now is to stay ("keep that, but …").
         confidence: How sure this understanding is.
         range: The stretch of the track that the clause being read is about; None for all of it.
     """
@@ -76,6 +77,7 @@ class Turn:
     revises: bool = False
     leaves: bool = False
     kept: tuple[str, ...] = ()
+    keeps_mix: bool = False
     confidence: float = 1.0
     range: TimeRange | None = None
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mixdown.mix import EqBand
 from services.interpreter.builtin import amounts
-from services.interpreter.builtin.clauses import Clause
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.coloring import (
     CHORUS_STEP,
     DISTORTION_STEP,
@@ -21,6 +21,7 @@ from services.interpreter.builtin.effects import (
     REVERB_STEP,
     UnclearError,
 )
+from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import apply_edits
 from services.interpreter.intent import Adjustment, CompressionChange, Edit
@@ -90,3 +91,79 @@ def _step(edit: Edit, sign: int, factor: float, share: float) -> Edit | None:
             return replace(edit, change=replace(band, gain_db=gain_db * factor))
         case _:
             return None
+
+
+# --- Steps said in few words ---------------------------------------------------------------------
+
+
+def read_step(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "back it off a bit", "more of it" and "one more semitone" after a change."""
+    if _eases_last(turn, clause, named):
+        return vary(turn, clause, last_change(turn), sign=-1, share=1.0)
+    if _wants_more_of_last(turn, clause, named):
+        return vary(turn, clause, last_change(turn), sign=1, share=1.0)
+    return _read_another(turn, clause, named)
+
+
+_EASING = {
+    "back off", "dial back", "scale back", "ease off", "tone down", "pull back", "dial it back",
+    "dial them back", "scale it back", "roll it back a bit", "reduce", "lessen", "ease", "rein in",
+    "tone it down", "pull it back", "pull them back", "dial it down", "ease back", "tame",
+}  # fmt: skip
+
+
+def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Whether "dial it back a bit" is about an effect that was just changed, not the loudness."""
+    if turn.edits or not named.is_empty or named.pronoun not in {"it", "that", "them"}:
+        return False
+    if clause.numbers() or clause.has("volume") or clause.any_of(EFFECT_KINDS):
+        return False
+    past = turn.conversation.latest_change()
+    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
+        return False
+    eases = any(item.text in _EASING for item in clause.lexemes)
+    return eases and all(edit.setting in AMOUNTS for edit in past.edits)
+
+
+def _wants_more_of_last(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Whether "more of it" is about an effect that was just changed, not the loudness."""
+    said = [item.text for item in clause.lexemes if not (item.mark or is_filler(item))]
+    past = turn.conversation.latest_change()
+    return (
+        not turn.edits
+        and said[:1] == ["more of"]
+        and len(said) == 2
+        and named.pronoun in {"it", "that"}
+        and past is not None
+        and bool(past.edits)
+        and all(edit.setting in AMOUNTS for edit in past.edits)
+    )
+
+
+_MEASURED: dict[str, tuple[str, ...]] = {
+    "db": ("gain_db",),
+    "semitone": ("pitch_semitones",),
+    "percent": ("reverb", "echo", "chorus", "distortion"),
+}
+
+
+def _read_another(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "one more semitone" and "another 2 dB" as a step further the way it went."""
+    numbers = clause.numbers()
+    if turn.edits or len(numbers) != 1 or not numbers[0].more or not named.is_empty:
+        return False
+    if clause.any_of(("up", "down", "less", "remove", "off", "set", *EFFECT_KINDS)):
+        return False
+    past = turn.conversation.latest_change()
+    if past is None or past.exchange is not turn.conversation.newest:
+        return False
+    settings = _MEASURED.get(numbers[0].unit, ())
+    edits = [edit for edit in past.edits if edit.setting in settings]
+    if not edits or len(edits) != len(past.edits):
+        return False
+    for edit in edits:
+        sign = -1 if direction_of(edit.change) < 0 else 1
+        value = numbers[0].value / (100 if numbers[0].unit == "percent" else 1)
+        turn.add_edits([replace(edit, change=Adjustment(sign * value, True))])
+    turn.name(dict.fromkeys(edit.target for edit in edits))
+    return True
