@@ -50,6 +50,7 @@ def backend_choice(settings: SeparatorSettings) -> BackendChoice:
         precision=settings.precision,
         threads=settings.threads or available_cores(),
         max_batch=settings.max_batch,
+        record_runs=settings.record_runs,
         cache_folder=settings.cache_folder,
     )
 

@@ -39,6 +39,13 @@ class SeparatorSettings(BlobSettings):
         ge=0,
         description="Most segments computed at once; 0 for what suits the device.",
     )
+    record_runs: bool = Field(
+        default=True,
+        description=(
+            "Record a network's run on a GPU once for each size of batch and play it again (CUDA "
+            "graphs), which spares the host telling the GPU each step."
+        ),
+    )
     running_tracks: int = Field(
         default=4,
         ge=1,

@@ -33,6 +33,7 @@ class BackendChoice:
         precision: "auto", "fp32" or "bf16".
         threads: Threads that compute on a CPU.
         max_batch: Most segments at once on a GPU; 0 for what suits.
+        record_runs: Whether a GPU records runs and plays them again.
         cache_folder: Where compiled models and the results of parity checks are kept.
     """
 
@@ -40,6 +41,7 @@ class BackendChoice:
     precision: Literal["auto", "fp32", "bf16"]
     threads: int
     max_batch: int
+    record_runs: bool
     cache_folder: Path
 
     def choose(self, model: SeparationModel) -> Backend:
@@ -72,7 +74,9 @@ class BackendChoice:
             reference,
             cuda_precision(),
             f"cuda {device} {torch.__version__}",
-            lambda precision: CudaBackend(model, precision, self.max_batch),
+            lambda precision: CudaBackend(
+                model, precision, self.max_batch, record=self.record_runs
+            ),
         )
 
     def _make_openvino(self, model: SeparationModel, reference: Backend) -> Backend:

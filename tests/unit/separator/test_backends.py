@@ -41,7 +41,13 @@ def model() -> SeparationModel:
 
 
 def choice(folder: Path, **changes: Any) -> BackendChoice:
-    settings: dict[str, Any] = {"device": "auto", "precision": "auto", "threads": 1, "max_batch": 0}
+    settings: dict[str, Any] = {
+        "device": "auto",
+        "precision": "auto",
+        "threads": 1,
+        "max_batch": 0,
+        "record_runs": True,
+    }
     return BackendChoice(**{**settings, **changes}, cache_folder=folder)
 
 
