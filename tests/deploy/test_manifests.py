@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from scripts.document_settings import _settings_of
 from services.local.ports import free_port
-from tests.deploy.policies import check
+from tests.deploy.policies import RULES, check
 from tests.deploy.policies.manifests import SERVICES
 from tests.deploy.policies.pods import quantity
 from tests.deploy.rendering import (
@@ -168,3 +169,16 @@ def test_what_is_asked_for_holds_what_was_measured(folder):
         resources = workload.main.body["resources"]
         assert quantity(resources["requests"]["memory"]) >= peak_bytes, workload.where
         assert quantity(resources["limits"]["memory"]) >= 2 * peak_bytes, workload.where
+
+
+def test_the_pod_that_takes_in_weights_is_as_restricted_as_the_others():
+    found = manifests("base")
+    pod = yaml.safe_load((KUBERNETES / "weights-loader.yaml").read_text())
+    kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
+    pod["spec"]["serviceAccountName"] = "of-the-namespace"  # without a token it need not be its own
+    job = {"kind": "Job", "metadata": pod["metadata"], "spec": {"template": pod}}
+    found.documents.append({**job, "apiVersion": "batch/v1"})
+    for rule in ("restricted", "sized", "pinned"):
+        assert list(RULES[rule](found, code(), {})) == []
+    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in pod["spec"]["volumes"]]
+    assert [found.find("PersistentVolumeClaim", claim) is None for claim in claims] == [False]
