@@ -13,6 +13,7 @@ from services.interpreter.builtin.clauses import (
     is_filler,
     is_verb,
 )
+from services.interpreter.builtin.statements import is_complaint
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -39,16 +40,9 @@ def without_adjunct(piece: Clause) -> Clause:
         negated = bool(kept) and kept[-1].has("not")
         if item.text == "so" and following and _is_degree_of(following[0]) and not negated:
             continue  # "sounds so tinny"
-        tells = bool(kept) and kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
-        if item.text == "so" and tells and following and following[0].has("filler", "polite"):
-            kept[:] = [_HENCE]  # "I only hear on the right, so could you pan …"
-            continue
-        commanded = _commands_by(done)
-        if item.text == "so" and not commanded and following and _commands(following[0]):
-            kept[:] = _subject_of(kept, items[index + 1 :])  # "too far back so push her up"
-            continue
-        if item.text in _SO and kept and not commanded and _asks(items[index + 1 :]):
-            kept[:] = [_HENCE]  # "the neighbours complained so less bass please"
+        opened = _after_so(item, kept, items[index + 1 :])
+        if opened is not None:
+            kept[:] = opened
             continue
         if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
             kept.clear()  # "my wife says the bass is too boomy"
@@ -77,6 +71,20 @@ def without_adjunct(piece: Clause) -> Clause:
             break
         kept.append(item)
     return replace(piece, lexemes=tuple(kept))
+
+
+def _after_so(item: Lexeme, kept: list[Lexeme], rest: tuple[Lexeme, ...]) -> list[Lexeme] | None:
+    """Returns what stays of the words before "so" where a command follows; None where none does."""
+    if item.text not in _SO or not kept or not rest:
+        return None
+    tells = kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
+    if item.text == "so" and tells and rest[0].has("filler", "polite"):
+        return [_HENCE]  # "I only hear on the right, so could you pan …"
+    if _commands_by(Clause(tuple(kept))):
+        return None
+    if item.text == "so" and _commands(rest[0]):
+        return _subject_of(kept, rest)  # "too far back so push her up"
+    return [_HENCE] if _asks(rest) else None  # "the neighbours complained so less bass please"
 
 
 def _measures(items: tuple[Lexeme, ...], place: int) -> bool:
@@ -192,6 +200,11 @@ def without_reasons(pieces: list[Clause]) -> list[Clause]:
     for place, found in enumerate(pieces):
         piece = found if place else _without_opening_so(found)
         first = next((item for item in piece.lexemes if not is_filler(item)), None)
+        if first is not None and first.text in {"since", "because", "as"}:
+            told = piece.without(lambda item: item.text in {"since", "because", "as"})
+            if is_complaint(told):
+                kept.append(told)  # "since the vocals are buried, raise them"
+                continue
         if first is not None and first.has("reason"):
             command = piece.without(lambda item: item.text in _SO)
             asks = (first.text == "so" and command.has_verb) or _asks(command.lexemes)

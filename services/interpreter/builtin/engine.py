@@ -19,7 +19,7 @@ from services.interpreter.builtin.conversation import Conversation
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import asks_for_change
 from services.interpreter.builtin.joining import clauses_of
-from services.interpreter.builtin.named import named_in
+from services.interpreter.builtin.mentions import note_spoken_of, subject_of
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
 from services.interpreter.builtin.statements import is_statement
@@ -139,16 +139,7 @@ def _read_one(turn: Turn, clause: Clause) -> None:
     _read_or_ask(turn, clause)
     turn.range = None
     if turn.last_named == named:
-        turn.mention(_subject(turn, clause))
-
-
-def _subject(turn: Turn, clause: Clause) -> tuple[str, ...]:
-    """Returns the stems that a clause is about: what it names first, and what is joined to that."""
-    place = next((i for i, item in enumerate(clause.lexemes) if item.has("for")), None)
-    found = named_in(replace(clause, lexemes=clause.lexemes[:place]), turn.context.stems)
-    stems = tuple(target for target in found.targets if target != MASTER)
-    joined = any(item.has("and") for item in clause.lexemes)
-    return stems if joined else stems[:1]
+        turn.mention(subject_of(turn, clause))
 
 
 def _read_or_ask(turn: Turn, clause: Clause) -> None:
@@ -163,7 +154,7 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         return
     told = is_statement(clause) and not _describes_song(turn, clause)
     if talk.is_story(clause) or told or talk.is_praise(clause):
-        _mention(turn, clause)
+        note_spoken_of(turn, clause)
         if clause.has("unsupported") and talk.starts_like_command(clause):
             turn.not_done.append(clause.values("unsupported")[0])
             return
@@ -187,14 +178,6 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
 def _describes_song(turn: Turn, clause: Clause) -> bool:
     """Whether a clause says what a song is to be like: "the song, but the bass is down 3"."""
     return turn.renders_mix and clause.joiner in {"but", "with"} and clause.has_action
-
-
-def _mention(turn: Turn, clause: Clause) -> None:
-    """Remembers what a story or praise speaks of, for "it" and "those two"."""
-    stems = tuple(t for t in named_in(clause, turn.context.stems).targets if t != MASTER)
-    turn.praised = turn.praised or clause.has("greeting", "praise")
-    if any(item.text == "it is" for item in clause.lexemes[:2]):
-        turn.name(stems)  # "it's the bass that is killing me, way too loud"
 
 
 def _start_from_history(turn: Turn, clause: Clause) -> None:

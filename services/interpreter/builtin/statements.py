@@ -26,6 +26,10 @@ ASKING = (
 
 def is_statement(clause: Clause) -> bool:
     """Whether a clause only tells how something is: "the vocal is 50 cents flat"."""
+    if any(item.text.endswith((" if", "wish")) for item in clause.with_kind("filler")):
+        return False  # "it would be great if the vocals were louder" wishes
+    if _is_about_device(clause):
+        return True
     if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
         return True
     if _compares_with_nothing(clause) or _wants_to_know(clause) or _tells_of_speaker(clause):
@@ -70,6 +74,12 @@ def tells_taste(clause: Clause) -> bool:
     return likes and not (
         comparative or clause.numbers() or clause.any_of((*ASKING, "more", "less", "toomuch"))
     )
+
+
+def _is_about_device(clause: Clause) -> bool:
+    """Whether a clause tells of what is listened on: "my speakers lack bass"."""
+    first = next((item for item in clause.lexemes if not is_filler(item)), None)
+    return first is not None and first.has("device") and not first.has("filter")
 
 
 def _tells_what_happened(clause: Clause) -> bool:
