@@ -54,6 +54,7 @@ class Conversation:
     def __init__(self, context: Context, read: Reader) -> None:
         self._context = context
         self._read = read
+        self._understood: dict[tuple[Exchange, ...], Intent | None] = {}
 
     def past(self) -> Iterator[Past]:
         """Yields earlier turns whose effect still stands, newest first."""
@@ -77,8 +78,11 @@ class Conversation:
     def _intent(self, exchange: Exchange, before: tuple[Exchange, ...]) -> Intent | None:
         if exchange.intent is not None:
             return exchange.intent
-        known = Context(stems=self._context.stems, history=before)
-        return self._read(exchange.prompt, known)
+        key = (*before, exchange)
+        if key not in self._understood:
+            known = Context(stems=self._context.stems, history=before)
+            self._understood[key] = self._read(exchange.prompt, known)
+        return self._understood[key]
 
     @property
     def newest(self) -> Exchange | None:
