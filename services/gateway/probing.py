@@ -1,7 +1,8 @@
 """Finds out what is in an uploaded file, at arm's length.
 
 Decoders are large and old, and uploads come from strangers: they meet in a child process with
-limits on memory and time (`probe_worker`), which sees the file and nothing else of ours.
+limits on memory and time and without network (`probe_worker`), which sees the file and nothing
+else of ours.
 """
 
 from __future__ import annotations
