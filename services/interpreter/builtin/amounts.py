@@ -75,6 +75,8 @@ def degree_too(clause: Clause) -> bool:
             "filter",
             "compression",
             "pitch",
+            "side",
+            "hard",
         )
     )
 

@@ -264,6 +264,10 @@ def _read_stems(turn: Turn, clause: Clause, named: Named) -> bool:
         if into:
             _hand_without(turn, stems)
         return True
+    together = any("another" in item.text or "second" in item.text for item in clause.lexemes)
+    if named.group == "rest" and together and turn.stems:
+        _hand_without(turn, tuple(turn.stems))  # "vocals on one track, the rest on another"
+        return True
     if named.group in {"rest", "rhythm"}:
         _hand_stems(turn, of_group(turn, named, one_by_one=True) or ())
         return True
@@ -302,6 +306,9 @@ def _before_source(turn: Turn, clause: Clause, named: Named) -> Named:
 
 
 def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
+    along = next((i for i, item in enumerate(clause.lexemes) if item.text == "along"), -1)
+    if along >= 0:
+        return _read_along(turn, clause, along)
     needed = any(item.text in {"need", "needs"} for item in clause.lexemes)
     if clause.is_target_first and needed and not clause.has("only"):
         return False  # "the vocals need fixing" asks for no file
@@ -345,6 +352,16 @@ def _read_given(turn: Turn, clause: Clause, named: Named) -> bool:
             _hand_stems(turn, stems)
         return True
     return _read_rendered(turn, clause, named)
+
+
+def _read_along(turn: Turn, clause: Clause, place: int) -> bool:
+    """Reads "something my drummer can play along with": the song without what is played to it."""
+    played = named_in(replace(clause, lexemes=clause.lexemes[:place]), turn.context.stems).targets
+    stems = tuple(target for target in played if target != MASTER)
+    if not stems:
+        raise UnclearError("Which part do you play yourself?")
+    _hand_without(turn, stems)
+    return True
 
 
 _LISTENING = {

@@ -251,7 +251,7 @@ def _elaborates(before: Clause, piece: Clause) -> bool:
         return False
 
     def way(clause: Clause) -> int:
-        return clause.any_of(("up", "more")) - clause.any_of(("down", "less"))
+        return clause.any_of(("up", "more")) - clause.any_of(("down", "less", "toomuch"))
 
     return way(before) != 0 and way(before) == way(piece) and not before.has("up", "buried")
 

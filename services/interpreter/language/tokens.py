@@ -89,6 +89,8 @@ _TITLE = re.compile(
     r"\b(called|titled|named|entitled|lyrics?|says?|title|file(?:name)?|sings?|tag)\b[\s:]*"
     r"(\"[^\"]*\"|'[^']*')"
 )
+_ENUMERATED = re.compile(r"(?:^|[:.!?\n])\s*1[.)]\s+[a-z]")
+_ENUMERATOR = re.compile(r"(?<![\w.])[1-9][.)]\s+(?=[a-z])")
 _GLUED_SIGN = re.compile(r"(?<=[a-z])=?([+-])(?=\d+(?:\.\d+)?\s?db)")
 _DRUM_MACHINE = re.compile(r"(?<!at )(?<!to )(?<!by )\b808s?\b(?!\s*(?:hz|hertz|k\b|db|%))")
 _INFIX_K = re.compile(r"\b(\d{1,2})k(\d)\b")
@@ -116,6 +118,8 @@ def tokens_of(text: str) -> list[Token]:
     text = _LESS.sub(r"\1less", text)
     text = _INFIX_K.sub(r"\1.\2k", text)
     text = _TRANSPOSED_DB.sub(" db", text)
+    if _ENUMERATED.search(text):
+        text = _ENUMERATOR.sub(". ", text)
     text = _GLUED_SIGN.sub(r" \1", text.replace("@", " at "))
     text = _DRUM_MACHINE.sub("eight oh eight", text)
     text = _SHARP_NOTE.sub(r"\1 sharp", text)
