@@ -143,8 +143,8 @@ def output_frames(settings: TargetSettings, track: Track, frames: int) -> int:
         return frames
     timeline = Timeline(settings, track.sample_rate_hz)
     if any(
-        item.settings.chorus and (item.stop is None or item.stop > frames)
-        for item in timeline.stretches
+        held.chorus and (curve.stop is None or curve.stop > frames)
+        for held, curve in timeline.values(lambda held: held.chorus)
     ):
         frames += chorus_tail_frames(track.sample_rate_hz)
     for wet in _wets(track):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mixdown.mix import EqBand, Filter, Passage, TargetSettings
-from services.remixer.chain import Track, build_chain
+from services.remixer.chain import Track, build_chain, effective, output_frames
 from services.remixer.effects import reverb
 from services.remixer.timeline import Timeline
 
@@ -156,3 +158,27 @@ def test_what_is_heard_adds_up_to_one_at_any_time(borders, is_open, gains):
         values = curve.values(0, frames)
         assert not values[: curve.first].any()
         assert curve.stop is None or not values[curve.stop :].any()
+
+
+RINGING = [TargetSettings(reverb=0.1), TargetSettings(echo=0.5, echo_time_ms=30.0)]
+
+
+@st.composite
+def in_passages(draw: st.DrawFn) -> TargetSettings:
+    edges = sorted(draw(st.sets(st.floats(0.0, 0.25), min_size=1, max_size=6)))
+    ends = [*edges[1:], draw(st.sampled_from([None, 0.3, 9.0]))]
+    one = st.sampled_from([*INSERTS, *RINGING])
+    made = [Passage(a, b, draw(one)) for a, b in zip(edges, ends, strict=True)]
+    return replace(draw(one), passages=tuple(item for item in made if draw(st.booleans())))
+
+
+@settings(max_examples=40, deadline=None)
+@given(target=in_passages(), cuts=st.lists(st.integers(0, 4000), max_size=6))
+def test_passages_give_the_same_bits_and_the_planned_length_however_they_are_cut(target, cuts):
+    frames = 9000
+    track = Track(RATE_HZ, 2, frames)
+    heard = effective(target, 2, frames / RATE_HZ)
+    samples = noise(frames)
+    whole = run(build_chain("drums", heard, track), samples)
+    assert whole.shape[1] == output_frames(heard, track, frames)
+    assert np.array_equal(run(build_chain("drums", heard, track), samples, cuts), whole)
