@@ -131,8 +131,9 @@ async def test_the_same_request_gives_the_same_bytes_however_the_stems_come(
     files = []
     for chunk_frames in (30_000, 4_001, 200_000):
         separator.chunk_frames = chunk_frames
-        for record in (remixer.folder / "records" / "renders").glob("*"):
-            record.unlink()
+        for record in (remixer.folder / "records" / "renders").rglob("*"):
+            if record.is_file():
+                record.unlink()
         rendered = await remixer.render(track, EVERYTHING, encoding=audio_pb2.ENCODING_FLAC24)
         assert not rendered.finished["mix"].cached
         files.append(rendered.files["mix"])
