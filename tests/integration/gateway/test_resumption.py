@@ -145,10 +145,12 @@ async def test_a_client_that_goes_away_leaves_no_work_and_no_files(suite, caller
     assert suite.separations() == 1
     call.cancel()
     assert await become(lambda: idle(suite), 5)
-    turn = await caller.stub.GetTurn(
-        gateway_pb2.GetTurnRequest(turn_id=reader.turn_id), metadata=caller.metadata
-    )
-    assert turn.state == conversation_pb2.Turn.STATE_PENDING  # it rests
+    get = gateway_pb2.GetTurnRequest(turn_id=reader.turn_id)
+    async with asyncio.timeout(5):
+        turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
+        while turn.state != conversation_pb2.Turn.STATE_PENDING:  # it rests
+            await asyncio.sleep(0.05)
+            turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
 
 
 async def test_a_deadline_ends_the_work_too(suite, caller, song):
@@ -335,8 +337,11 @@ async def test_a_turn_whose_gateway_was_killed_is_finished_though_nobody_asks(
     doomed = call_as(suite, caller.metadata[0][1], "gateway-4")
     async with doomed.client:
         call = doomed.stub.Converse(request, metadata=doomed.metadata)
-        await reader.read(call, stop_after=8)
+        reading = asyncio.create_task(reader.read(call))
+        await reader.reach("output_started")
         suite.kill("gateway-4")
+        with pytest.raises(aio.AioRpcError):
+            await reading
     get = gateway_pb2.GetTurnRequest(turn_id=reader.position.turn_id)
     async with asyncio.timeout(30):
         turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
