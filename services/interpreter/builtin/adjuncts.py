@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
@@ -13,7 +14,7 @@ from services.interpreter.builtin.clauses import (
     is_filler,
     is_verb,
 )
-from services.interpreter.builtin.statements import is_complaint
+from services.interpreter.builtin.statements import copula_of, is_complaint
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -44,6 +45,8 @@ def without_adjunct(piece: Clause) -> Clause:
         if opened is not None:
             kept[:] = opened
             continue
+        if item.text in _TOLD_TO and _tells_to_do(items[index + 1 :]):
+            return piece  # "he told me to turn the bass down": who is to do it?
         if item.has("says") and not done.any_of(TARGET_KINDS) and not says:
             kept.clear()  # "my wife says the bass is too boomy"
             continue
@@ -73,9 +76,17 @@ def without_adjunct(piece: Clause) -> Clause:
     return replace(piece, lexemes=tuple(kept))
 
 
+_TOLD_TO = {"told me", "tells me", "told us", "asked me", "told", "asked"}
+
+
+def _tells_to_do(rest: tuple[Lexeme, ...]) -> bool:
+    """Whether a command is only reported: "… last night to turn the bass down"."""
+    return any(item.has("to") and is_verb(following) for item, following in pairwise(rest[:6]))
+
+
 def _after_so(item: Lexeme, kept: list[Lexeme], rest: tuple[Lexeme, ...]) -> list[Lexeme] | None:
     """Returns what stays of the words before "so" where a command follows; None where none does."""
-    if item.text not in _SO or not kept or not rest:
+    if item.text not in _SO or not kept or not rest or kept[-1].has("not"):
         return None
     tells = kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
     if item.text == "so" and tells and rest[0].has("filler", "polite"):
@@ -109,13 +120,18 @@ def _asks(rest: tuple[Lexeme, ...]) -> bool:
         return False
     if clause.any_of(("need", "give")) and (clause.numbers() or clause.has("remove")):
         return clause.has_named_target or clause.has("file")
+    if any(item.text in _NEEDING for item in rest) and clause.has_named_target:
+        return True
     if any(item.has("pronoun") for item in rest):
         return False
     placed = clause.has("side") or (bool(clause.numbers()) and clause.any_of(("up", "down")))
     placed = placed and clause.is_target_first
-    return clause.has_named_target and (placed or clause.any_of(("more", "less", "remove", "only")))
+    effect = clause.any_of(EFFECT_KINDS) and not is_complaint(clause) and copula_of(clause) < 0
+    wanted = effect or clause.any_of(("more", "less", "remove", "only"))
+    return clause.has_named_target and (placed or wanted)
 
 
+_NEEDING = {"need", "want", "i need", "i want"}
 _HENCE = Lexeme("so", (("hence", "hence"), ("filler", "word")))
 """Opens a command for which the reason was said before."""
 
@@ -127,15 +143,16 @@ def _subject_of(kept: list[Lexeme], rest: tuple[Lexeme, ...]) -> list[Lexeme]:
     return [*names[:1], _HENCE] if refers and not _names_any(rest) else [_HENCE]
 
 
+_PERSON = (("filler", "word"),)
 _SO = {"so", "so the", "so i", "so we", "so my", "so our", "so it"}
 
 
 def _commands_by(done: Clause) -> bool:
     """Whether a command stands before "so", for which what follows gives the reason."""
-    if done.numbers():
+    if any(number.unit or number.signed for number in done.numbers()):
         return True
     first = next((item for item in done.lexemes if not is_filler(item)), None)
-    if first is None or not done.has_action:
+    if first is None or not done.has_action or first.text in {"nobody", "no one"}:
         return False
     tells = done.has("complaint") or any(item.text in {"is", "are"} for item in done.lexemes)
     return is_verb(first) or (done.is_target_first and not tells)
@@ -156,7 +173,9 @@ def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
 
 
 def _commands(item: Lexeme) -> bool:
-    return is_verb(item) or any(item.has(kind) for kind in ("pitch", "pan", "compression"))
+    return is_verb(item) or any(
+        item.has(kind) for kind in ("pitch", "pan", "compression", "unsupported")
+    )
 
 
 def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
@@ -167,7 +186,8 @@ def _opening_purpose(items: tuple[Lexeme, ...]) -> int:
     for index in range(start + 1, len(items)):
         item = items[index]
         if any(item.has(kind) for kind in TARGET_KINDS):
-            return 0
+            told = any(found.is_unknown for found in items[start + 1 : index])
+            return index - 1 if told and items[index - 1].has("filler", "article") else 0
         if item.has("filler", "polite") or is_verb(item):
             return index
     return 0
@@ -221,6 +241,8 @@ def without_reasons(pieces: list[Clause]) -> list[Clause]:
 
 def _without_opening_so(piece: Clause) -> Clause:
     """Drops the "so" that opens a prompt: it gives no reason."""
-    if piece.lexemes and piece.lexemes[0].text == "so":
-        return replace(piece, lexemes=piece.lexemes[1:])
-    return piece
+    if not piece.lexemes or piece.lexemes[0].text not in _SO:
+        return piece
+    said = piece.lexemes[0].text.removeprefix("so").strip()
+    opened = (Lexeme(said, _PERSON),) if said else ()
+    return replace(piece, lexemes=(*opened, *piece.lexemes[1:]))

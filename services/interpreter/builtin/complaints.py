@@ -56,7 +56,8 @@ def _explains(command: Clause, complaint: Clause) -> bool:
 def _cures(clauses: list[Clause], command: int, complaint: int) -> bool:
     """Whether a later command takes care of a complaint."""
     wanted, fault = clauses[command], clauses[complaint]
-    if not (is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault)):
+    lacking = _lacks_region(wanted, fault) or _is_aim(wanted, fault)
+    if not (is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault) or lacking):
         return False
     if _is_spot(fault) and not _with_object(wanted, fault).numbers("hz"):
         return False
@@ -74,6 +75,27 @@ def _is_same_tone(command: Clause, fault: Clause) -> bool:
     """Whether "make them less harsh" answers "the drums hurt my ears"."""
     same = set(command.values("tone")) & set(fault.values("tone"))
     return bool(same) and command.has("less") and not (fault.has_verb or fault.has("less"))
+
+
+_AIMS = {"i want to", "i would like to", "we want to", "i am trying to", "trying to", "i need to"}
+
+
+def _is_aim(command: Clause, fault: Clause) -> bool:
+    """Whether "I want to tame the drums, so compress them" tells first what for."""
+    opening = {item.text for item in fault.lexemes[:2]}
+    return command.has("hence") and bool(opening & _AIMS) and not fault.numbers()
+
+
+_LACKING = {"lack", "lacks", "missing", "is missing", "lacking", "could use", "needs", "wants"}
+
+
+def _lacks_region(command: Clause, fault: Clause) -> bool:
+    """Whether "boost its lows by 2 dB" answers "the voice lacks bottom"."""
+    same = {"region", "tone"} & {
+        kind for item in fault.lexemes for kind, _ in item.readings
+    } and set(command.values("region")) & set(fault.values("region"))
+    lacks = any(item.text in _LACKING for item in fault.lexemes)
+    return bool(same) and lacks and bool(command.numbers())
 
 
 _HERE = {"there", "here"}

@@ -22,7 +22,7 @@ from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.mentions import note_spoken_of, subject_of
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
-from services.interpreter.builtin.statements import is_statement
+from services.interpreter.builtin.statements import is_statement, tells_of_possession
 from services.interpreter.builtin.times import range_of, with_spans
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.builtin.wordings import plainly
@@ -155,10 +155,13 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
     told = is_statement(clause) and not _describes_song(turn, clause)
     if talk.is_story(clause) or told or talk.is_praise(clause):
         note_spoken_of(turn, clause)
+        if clause.lexemes[-1].text == "disagree" and turn.edits:
+            turn.blocked = replies.ask_what()  # "my wife wants it louder, but I disagree"
         if clause.has("unsupported") and talk.starts_like_command(clause):
             turn.not_done.append(clause.values("unsupported")[0])
             return
-        if clause.has_action and talk.starts_like_command(clause):
+        acts = clause.has_action and not tells_of_possession(clause)
+        if acts and talk.starts_like_command(clause):
             turn.doubts.append(clause.text)
         return
     if clause.unknown:
@@ -287,6 +290,8 @@ def _intent(turn: Turn) -> Separation | Remix | History | None:
 def _consistent(turn: Turn) -> tuple[list[str], list[str]]:
     """Drops a hand-out that says the same twice: "only the voice, lose the music"."""
     stems, without = turn.stems, turn.without
+    if stems and without and set(without) <= set(turn.unneeded):
+        return stems, []  # "I don't need the drums. What I need is the vocals."
     if stems and without and set(without) == set(turn.everything_but(stems)):
         return stems, []
     everything = set(turn.context.stems)

@@ -49,7 +49,7 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         return True
     if _is_more_steps(turn, clause):
         assert turn.history is not None
-        turn.history = History(turn.history.action, turn.history.steps + 1)
+        turn.history = History(turn.history.action, turn.history.steps + (_more(clause) or 1))
         return True
     if (clause.has("except") or named.excluded) and clause.any_of(("undo", "reset")):
         if not (named.excluded and named.group) or clause.any_of(EFFECT_KINDS):
@@ -92,7 +92,20 @@ def _is_more_steps(turn: Turn, clause: Clause) -> bool:
     )
 
 
+def _more(clause: Clause) -> int:
+    """Returns the number in "and the two before", 0 where there is none."""
+    place = clause.index("and") + 1
+    rest = Clause(clause.lexemes[place:])
+    if not rest.has("before"):
+        return 0
+    if rest.has("pronoun", "both"):
+        return 2
+    return next((int(n.value) for n in rest.numbers("", "times") if 1 <= n.value < MAX_STEPS), 0)
+
+
 def _steps(clause: Clause) -> int:
+    if clause.has("and") and clause.has("undo") and _more(clause):
+        return 1 + _more(clause)
     numbers = [int(number.value) for number in clause.numbers() if 1 <= number.value <= MAX_STEPS]
     if numbers:
         return numbers[0]

@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.interpreter.builtin.asides import (
+    AS_FILES,
+    counts_files,
+    is_for_each,
+    is_not_wanted,
+    names_step,
+    says_both,
+    with_number_each,
+)
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     DIRECTION_KINDS,
@@ -19,6 +28,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.builtin.pairs import apart
+from services.interpreter.builtin.pictured import pictured
 from services.interpreter.builtin.sharing import carried, shared, softened, tonal, varied
 from services.interpreter.builtin.splitting import pieces_of
 from services.interpreter.builtin.statements import is_statement
@@ -28,7 +38,8 @@ from services.interpreter.language.lexemes import Lexeme
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Reads a prompt into clauses."""
-    return varied(shared(carried(softened(tonal(_joined(_headed(pieces_of(apart(lexemes)))))))))
+    joined = pictured(_joined(_headed(pieces_of(apart(lexemes)))))
+    return varied(shared(carried(softened(tonal(joined)))))
 
 
 def _headed(pieces: list[Clause]) -> list[Clause]:
@@ -47,6 +58,14 @@ def _headed(pieces: list[Clause]) -> list[Clause]:
         if heads:
             heading = piece.lexemes
             continue
+        if (
+            following is not None
+            and following.joiner == ":"
+            and piece.any_of(("swap", "opposite"))
+            and following.has_named_target
+            and following.has("side")
+        ):
+            continue  # "swap them: drums right, bass left"
         if piece.joiner == ".":
             heading = ()
         own = piece.any_of((*EFFECT_KINDS, "mute", "leave", "remove")) and not piece.has("side")
@@ -135,7 +154,8 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
     for index, piece in enumerate(pieces):
         following = pieces[index + 1] if index + 1 < len(pieces) else None
         before = result[-1] if result and not waiting else None
-        if _is_only_targets(piece) and not (_has_same(piece)):
+        nothing_but = piece.has("only") and waiting and all(map(is_not_wanted, waiting))
+        if _is_only_targets(piece) and not _has_same(piece) and not nothing_but:
             if before is not None and _says_other_amount(before, piece):
                 result.append(piece)
             elif _belongs_before(before, piece, following):
@@ -146,6 +166,17 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             else:
                 result.append(_with_waiting(waiting, piece))
                 waiting = []
+            continue
+        if nothing_but or (waiting and counts_files(piece)):
+            # "not the drums, not the bass, just the voice"; "vocals and bass, two files"
+            files = replace(piece, lexemes=(AS_FILES,))
+            result.append(piece if nothing_but else _with_waiting(waiting, files))
+            waiting = []
+            continue
+        if before is not None and (names_step(before, piece) or says_both(before, piece)):
+            continue
+        if is_for_each(result, piece):
+            result[:] = with_number_each(result, piece)
             continue
         if _lists_with_only(piece, following):
             waiting.append(piece)
@@ -161,16 +192,7 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
             names = piece.without(lambda item: item.has("only"))
             result[-1] = _merged(before, names)
             continue
-        if before is not None and _shares_number(before, piece):
-            result[-1] = _merged(before, piece)
-            continue
-        if before is not None and (
-            _completes_eq(before, piece)
-            or _elaborates(before, piece)
-            or _limits(before, piece)
-            or _lists_bands(before, piece)
-            or _names_means(before, piece)
-        ):
+        if before is not None and any(holds(before, piece) for holds in _COMPLETING):
             result[-1] = _merged(before, piece)
             continue
         result.append(_with_waiting(waiting, piece))
@@ -247,13 +269,19 @@ def _elaborates(before: Clause, piece: Clause) -> bool:
     """Whether "like 4 dB less" only tells how much, after "further back"."""
     if piece.any_of(TARGET_KINDS) or piece.joiner not in {",", "with"} or piece.has_verb:
         return False
-    if not piece.numbers("db", "percent") or before.numbers() or piece.numbers("hz"):
+    scales = bool(piece.numbers("db", "percent", "times")) or piece.any_of(("half", "double"))
+    if not scales or before.numbers() or piece.numbers("hz"):
         return False
 
     def way(clause: Clause) -> int:
         return clause.any_of(("up", "more")) - clause.any_of(("down", "less", "toomuch"))
 
-    return way(before) != 0 and way(before) == way(piece) and not before.has("up", "buried")
+    factors = bool(piece.numbers("times")) or piece.any_of(("half", "double"))
+    shrinks = piece.has("half")
+    same = way(before) == way(piece) or (
+        factors and way(piece) == 0 and way(before) == (-1 if shrinks else 1)
+    )
+    return way(before) != 0 and same and not before.has("up", "buried")
 
 
 def _limits(before: Clause, piece: Clause) -> bool:
@@ -282,6 +310,9 @@ def _names_means(before: Clause, piece: Clause) -> bool:
 def _says_other_amount(before: Clause, piece: Clause) -> bool:
     """Whether "a lot to the drums" varies "a little reverb to the vocals"."""
     amounts = ("small", "big")
+    placed = any(item.has("in") or item.has("to") for item in piece.lexemes)
+    if not (placed or before.any_of(amounts) or before.numbers()):
+        return False  # "compress drums and bass heavily"
     return piece.any_of(amounts) and before.any_of(EFFECT_KINDS) and before.has_named_target
 
 
@@ -313,6 +344,12 @@ def _belongs_before(before: Clause | None, piece: Clause, following: Clause | No
         return not following.has_action
     last = [item for item in before.lexemes if not is_filler(item)]
     return bool(last) and any(last[-1].has(kind) for kind in TARGET_KINDS)
+
+
+_COMPLETING = (
+    _shares_number, _completes_eq, _elaborates, _limits, _lists_bands, _names_means,
+)  # fmt: skip
+"""What makes a piece part of the one before."""
 
 
 def _merged(before: Clause, piece: Clause) -> Clause:

@@ -59,6 +59,8 @@ def read_back(turn: Turn, clause: Clause, named: Named) -> None:
     if clause.has("neutral"):
         read_neutral(turn, clause, named)
     elif not read_unmute(turn, named):
+        if any(edit.setting == "muted" and edit.change is False for edit in turn.edits):
+            return  # said before in the same breath
         targets = named.targets
         if not targets or named.instruments:
             raise UnclearError("What should I bring back?")

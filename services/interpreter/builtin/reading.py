@@ -20,6 +20,7 @@ from services.interpreter.builtin.leaving import (
     NO,
     is_left_alone,
     is_not_muted,
+    wants_back,
     without_unwanted,
 )
 from services.interpreter.builtin.muting import read_back, read_mute, read_neutral, read_unmute
@@ -45,6 +46,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     if clause.has("bound") and clause.numbers("hz") and named.group == "all":
         named = replace(named, group="")  # "everything below 80 Hz" is a range, not a target
     if is_not_muted(turn, clause, named) and read_unmute(turn, named):
+        return
+    if wants_back(turn, clause, named) and read_unmute(turn, named):
         return
     if is_left_alone(clause, named):
         turn.leaves = True
@@ -292,9 +295,13 @@ def _compares(clause: Clause) -> bool:
     """Whether a target is measured by another: "as loud as the drums", "louder than the drums"."""
     if clause.has("than"):
         return True
+    if clause.any_of(("half", "double")) and clause.any_of(("reverb", "compression", "echo")):
+        return False  # "half as much reverb as the drums have"
     for index, item in enumerate(clause.lexemes[:-1]):
         following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
         names = following is not None and (following.has("target") or following.has("six"))
+        if clause.lexemes[index + 1].text in {"a", "one"}:
+            continue  # "bounced as a single track"
         if item.text == "as" and index > 0 and names:
             return True
     return False

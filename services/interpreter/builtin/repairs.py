@@ -97,6 +97,8 @@ def _is_repair(run: list[Lexeme], following: Lexeme) -> bool:
     if strong:
         # "better", "rather" and "sorry" repair only between pauses.
         mild = {"better", "rather", "sorry", "oops", "i said"}
+        if words[0] in {"no", "nope", "nah", "wait"} and len(words) > 1:
+            return True  # "up five no sorry three dB"
         return not set(strong) <= mild or (bool(run[0].mark) and words != ["better"])
     # "louder, no, quieter": a "no" between pauses, or "louder, no actually quieter".
     if not run[0].mark or "no" not in words:

@@ -14,6 +14,7 @@ from services.interpreter.builtin.effects import (
 from services.interpreter.builtin.evidence import check_repeated
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.revising import read_revision
+from services.interpreter.builtin.same_amount import read_same_amount
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.builtin.varying import AMOUNTS, last_change, read_step, vary
 from services.interpreter.edits import difference, is_same_band
@@ -41,6 +42,8 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.instruments:
         return False
     if read_revision(turn, clause, named) or _read_both(turn, clause, named):
+        return True
+    if read_same_amount(turn, clause, named):
         return True
     if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
         return True
@@ -192,10 +195,16 @@ def _neutral(edit: Edit) -> Edit | None:
             return None
 
 
+_MEANT = {"i meant", "i mean", "meant", "i said"}
+
+
 def _read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "make it 2k" or "make that 50%" as another value for what was set last."""
     numbers = clause.numbers()
-    if len(numbers) != 1 or numbers[0].signed or not named.pronoun or named.targets or named.group:
+    meant = any(item.text in _MEANT for item in clause.lexemes) and _opens_prompt(clause)
+    if len(numbers) != 1 or numbers[0].signed or named.targets or named.group:
+        return False
+    if not (named.pronoun or (meant and not turn.edits)):
         return False
     corrects = clause.has("instead") or any(item.text == "actually" for item in clause.lexemes)
     allowed = (
@@ -225,6 +234,7 @@ def _read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     turn.add_edits(found)
     turn.name(dict.fromkeys(edit.target for edit in found))
+    turn.revises = turn.revises or meant
     return True
 
 
@@ -265,8 +275,18 @@ def _is_also(clause: Clause, named: Named) -> bool:
     return (
         bool(named.targets)
         and (also or opener or (clause.joiner == "and" and _opens_prompt(clause)))
-        and not clause.any_of(("give", "only", "add"))
+        and not clause.any_of(("only", "add"))
+        and (not clause.has("give") or _wants_it_there(clause))
     )
+
+
+_WANTING = {"want", "need", "have", "i want", "i need", "get"}
+
+
+def _wants_it_there(clause: Clause) -> bool:
+    """Whether "I want that on the drums as well" repeats a change instead of asking for a stem."""
+    wants = all(item.text in _WANTING for item in clause.with_kind("give"))
+    return wants and clause.has("pronoun", "that", "it", "same") and _is_on_target(clause)
 
 
 def _opens_prompt(clause: Clause) -> bool:

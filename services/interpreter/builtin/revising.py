@@ -79,13 +79,14 @@ def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
             nothing = CompressionChange("none") if setting == "compression" else _NOTHING
             turn.add_edits([Edit(taken, setting, nothing)])
         return True
-    if not clause.has("pronoun", "same"):
+    share = _share(clause) if any(item.text in _AS_MUCH for item in clause.lexemes) else None
+    if not clause.has("pronoun", "same") and share is None:
         return False
     last = max((i for i, item in enumerate(clause.lexemes) if _names(item)), default=-1)
     before = [item.text for item in clause.lexemes[max(0, last - 4) : last]]
     if len(stems) < 2 or not {"as", "that", "like"} & set(before):
         return False
-    return _copy(turn, _COPIED[kinds[0]], stems[-1], stems[:-1])
+    return _copy(turn, _COPIED[kinds[0]], stems[-1], stems[:-1], share or 1.0)
 
 
 def _read_put_elsewhere(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -128,11 +129,15 @@ def _is_copied(item: Lexeme) -> bool:
     return any(item.has(kind) for kind in _COPIED)
 
 
-def _copy(turn: Turn, setting: Setting, source: str, stems: list[str]) -> bool:
+def _copy(turn: Turn, setting: Setting, source: str, stems: list[str], share: float = 1.0) -> bool:
     if setting not in turn.mix[source].changed():
         raise UnclearError(f"Nothing of that is set on the {source}. How much should it be?")
     value = getattr(turn.mix[source], setting)
-    change = CompressionChange(value) if setting == "compression" else Adjustment(value, False)
+    if share != 1.0 and setting not in AMOUNTS:
+        raise UnclearError("How much should that be?")
+    change = (
+        CompressionChange(value) if setting == "compression" else Adjustment(value * share, False)
+    )
     turn.add_edits(Edit(target, setting, change) for target in stems)
     turn.name(stems)
     return True

@@ -95,6 +95,9 @@ def carried(clauses: list[Clause]) -> list[Clause]:
             # "double the reverb on the vocals and halve it on the drums"
             what = tuple(item for item in before.lexemes if any(item.has(kind) for kind in kinds))
             clause = replace(clause, lexemes=(*clause.lexemes, *what))  # noqa: PLW2901
+        elif before is not None and _moves_pitch_too(before, clause):
+            what = tuple(item for item in before.lexemes if item.has("pitch"))[:1]
+            clause = replace(clause, lexemes=(*what, *clause.lexemes))  # noqa: PLW2901
         elif before is not None and _continues_bands(before, clause):
             ways = tuple(item for item in before.lexemes if item.has("up") or item.has("down"))
             clause = replace(clause, lexemes=(*ways, *clause.lexemes))  # noqa: PLW2901
@@ -115,6 +118,23 @@ def _quantifies(clause: Clause) -> bool:
         and clause.has_named_target
         and not clause.any_of(others)
         and not clause.numbers()
+    )
+
+
+def _moves_pitch_too(before: Clause, clause: Clause) -> bool:
+    """Whether "… and the piano up one" goes on with "pitch the guitar down a semitone"."""
+    first = next((item for item in before.lexemes if not is_filler(item)), None)
+    return (
+        first is not None
+        and first.has("pitch")
+        and clause.joiner in {"and", ","}
+        and clause.is_target_first
+        and clause.any_of(("up", "down"))
+        and not clause.any_of((*EFFECT_KINDS, "volume", "more", "less"))
+        and not clause.has("up", "loud")
+        and not clause.has("down", "quiet")
+        and not clause.numbers("db", "percent")
+        and not clause.has_verb
     )
 
 

@@ -27,12 +27,27 @@ def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
 def _without_images(pieces: list[Clause]) -> list[Clause]:
     """Drops "…, like in a big empty church", which only paints what was said."""
     kept: list[Clause] = []
-    for piece in pieces:
+    for place, piece in enumerate(pieces):
+        if place == 0 and _opens_with_image(pieces):
+            continue
         paints = bool(piece.lexemes) and piece.lexemes[0].has("like") and not piece.numbers()
         if kept and paints and piece.joiner == "," and kept[-1].any_of(EFFECT_KINDS):
             continue
         kept.append(piece)
     return kept
+
+
+def _opens_with_image(pieces: list[Clause]) -> bool:
+    """Whether "like on those old records: …" only paints what follows."""
+    first = pieces[0]
+    opened = next((item for item in first.lexemes if not item.has("filler")), None)
+    return (
+        len(pieces) > 1
+        and opened is not None
+        and opened.has("like")
+        and pieces[1].joiner in {":", ","}
+        and not first.any_of((*EFFECT_KINDS, "up", "down", "mute", "remove"))
+    )
 
 
 _TAGS = {"right", "correct", "yes", "yeah", "no"}
@@ -122,8 +137,13 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         return _is_name(following) and Clause(tuple(current)).has_action
     if _is_name(item) and current[-1].number and following.number:
         return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
-    if _asks_after_statement(lexemes, index, current):
+    if _asks_after_statement(lexemes, index, current) or _tells_of_next(
+        item, lexemes, index, current
+    ):
         return True
+    moves = following.has("up") or following.has("down")
+    if _is_name(item) and current[-1].number and moves and _is_complete(current):
+        return _numbered(lexemes[index + 1 :])  # "vocals up 2 dB drums down 3"
     asks = current[0].has("question") or current[0].text in _AUXILIARIES
     if (
         not asks
@@ -141,6 +161,32 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         and any(following.has(kind) for kind in (*directed, "hard"))
         and any(current[-1].has(kind) for kind in directed)
         and any(_is_name(found) for found in current)
+    )
+
+
+def _numbered(rest: list[Lexeme]) -> bool:
+    place = next((i for i, item in enumerate(rest) if not is_filler(item)), 0)
+    return len(rest) > place + 1 and any(item.number for item in rest[place + 1 : place + 3])
+
+
+_STATES = {"is", "are", "stay", "stays", "remain", "remains", "is fine", "are fine", "should stay"}
+
+
+def _tells_of_next(item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
+    """Whether the next part is only told of: "drums down 2 dB please the vocals are fine"."""
+    said = list(current)
+    while said and said[-1].has("filler"):
+        said.pop()
+    if not (_is_name(item) and said and _is_complete(said)) or index + 1 >= len(lexemes):
+        return False
+    last = next((found for found in reversed(current) if not found.has("filler", "article")), None)
+    if last is None or any(last.has(kind) for kind in (*_LEADING, "target", "six", "group")):
+        return False
+    following = lexemes[index + 1]
+    return (
+        following.text in _STATES
+        or following.has("greeting", "praise")
+        or (following.has("leave") and not following.has("remove"))
     )
 
 

@@ -5,6 +5,8 @@ A complaint is a statement that does ask for something: its remedy.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from services.interpreter.builtin.amounts import degree_too, is_excess, is_insufficient
 from services.interpreter.builtin.clauses import (
     NAMED_KINDS,
@@ -32,11 +34,27 @@ def is_statement(clause: Clause) -> bool:
         return True
     if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
         return True
+    if _tells_of_others_taste(clause) or _reports_command(clause):
+        return True
     if _compares_with_nothing(clause) or _wants_to_know(clause) or _tells_of_speaker(clause):
         return True
+    if _wishes_sound(clause):
+        return False
+    if clause.is_question and copula_of(clause) >= 0 and clause.has("mute"):
+        return not any(item.has("filler", "polite") for item in clause.lexemes)  # "muted now?"
     if copula_of(clause) < 0 or clause.any_of(set(ASKING) - {"neutral"}) or is_complaint(clause):
         return False
     return not clause.any_of(("more", "less", "vague"))
+
+
+def _wishes_sound(clause: Clause) -> bool:
+    """Whether "I'd like her voice to sound as though …" wishes how something is to sound."""
+    asked = False
+    for item, following in pairwise(clause.lexemes):
+        asked = asked or item.has("filler", "polite") or item.has("give")
+        if asked and item.has("to") and following.has("complaint"):
+            return True
+    return False
 
 
 def is_complaint(clause: Clause) -> bool:
@@ -64,16 +82,64 @@ def copula_of(clause: Clause) -> int:
     return -1
 
 
+_PRAISES = {
+    "love", "loving", "i am loving", "i am digging", "digging", "really like", "really love",
+    "i really like", "i really love", "love how", "i love how", "love what", "love that",
+    "i love that", "i like how", "i am a fan of", "i am into", "quite like", "i quite like",
+}  # fmt: skip
+
+
 def tells_taste(clause: Clause) -> bool:
     """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
     words = [item.text for item in clause.lexemes if not item.mark]
-    likes = words[:1] in (["i like it"], ["i like"], ["i love"]) or (
-        words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"])
+    praises = bool(words) and words[0] in _PRAISES and words[1:2] != ["more"]
+    likes = (
+        words[:1] in (["i like it"], ["i like"], ["i love"])
+        or praises
+        or (words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"]))
     )
     comparative = any(word.endswith(("er", "ier")) for word in words)
     return likes and not (
         comparative or clause.numbers() or clause.any_of((*ASKING, "more", "less", "toomuch"))
     )
+
+
+_TASTES = {
+    "prefer", "prefers", "preferred", "like", "likes", "love", "loves", "enjoy", "enjoys", "hate",
+    "hates", "use", "uses", "liked", "loved", "hated", "choose", "expect", "expects",
+}  # fmt: skip
+_OTHERS = {
+    "people", "others", "everyone", "everybody", "they", "he", "she", "some", "most", "many",
+    "listeners", "kids", "friends", "fans", "producers", "engineers", "bands", "folks", "somebody",
+    "someone", "nobody", "you",
+}  # fmt: skip
+
+
+_REPORTING = {
+    "told me", "tells me", "asked me", "asks me", "begged me", "told us", "asked us", "advised me",
+    "told him", "told her", "told them", "asked him", "asked her",
+}  # fmt: skip
+
+
+def _reports_command(clause: Clause) -> bool:
+    """Whether a clause reports what somebody was told to do: "he told me to turn the bass down"."""
+    words = [item.text for item in clause.lexemes if not item.mark]
+    pairs = {" ".join(pair) for pair in pairwise(words)} | set(words)
+    place = next((i for i, item in enumerate(clause.lexemes) if item.has("to")), 0)
+    following = clause.lexemes[place + 1 : place + 2] if place else ()
+    return bool(pairs & _REPORTING) and bool(following) and is_verb(following[0])
+
+
+def _tells_of_others_taste(clause: Clause) -> bool:
+    """Whether a clause tells what other people like: "some people prefer karaoke versions"."""
+    words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
+    for index, item in enumerate(words[:6]):
+        if item.text not in _TASTES:
+            continue
+        who = [found for found in words[:index] if not found.has("filler", "article")]
+        named = any(found.text in _OTHERS or found.is_unknown for found in who)
+        return named and not any(found.has("filler", "polite") or is_verb(found) for found in who)
+    return False
 
 
 def _is_about_device(clause: Clause) -> bool:
@@ -93,8 +159,23 @@ def _tells_what_happened(clause: Clause) -> bool:
     meant = clause.lexemes[place].text.endswith(("going to", "about to"))
     if not meant and any(item.has("filler", "polite") for item in clause.lexemes):
         return False
+    if _wanted_otherwise(clause, place):
+        return False
     persons = any(item.text in _PERSONS for item in clause.lexemes[:place])
     return persons or any(_is_noun(item) for item in subject)
+
+
+def _wanted_otherwise(clause: Clause, place: int) -> bool:
+    """Whether "I wanted it on the right" says what was meant instead of what was done."""
+    said = clause.lexemes[place:]
+    before = [item.text for item in clause.lexemes[:place] if not item.mark]
+    return (
+        said[0].text == "wanted"
+        and before in (["i"], ["we"])
+        and len(said) > 2
+        and said[1].has("pronoun")
+        and clause.any_of(("side", "up", "down", "reverb", "compression", "mute"))
+    )
 
 
 _THIRD_PERSON = {
@@ -128,7 +209,17 @@ _PREPOSITIONS = {"without", "no", "minus", "out"}
 
 
 def _asks(item: Lexeme) -> bool:
+    if item.has("undo") and item.text.endswith(("version", "mix", "state", "one")):
+        return False  # "the last version had quieter drums"
     return item.has("filler", "polite") or (is_verb(item) and item.text not in _PREPOSITIONS)
+
+
+def tells_of_possession(clause: Clause) -> bool:
+    """Whether somebody tells what he has already: "I already have the acapella"."""
+    words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
+    opening = {item.text for item in words[:5]}
+    owns = bool(words) and words[0].text in _OWNERS and bool(opening & _OWNING)
+    return owns and "already" in {item.text for item in words}
 
 
 def _tells_of_own(clause: Clause) -> bool:
@@ -137,6 +228,8 @@ def _tells_of_own(clause: Clause) -> bool:
     if len(words) > 1 and words[0].text in _PERSONS and words[1].text in {"play", "sing", "drum"}:
         return True  # "I play the guitar in a band"
     if [item.text for item in words[:3]] in (["i", "can", "hear"], ["we", "can", "hear"]):
+        return True
+    if tells_of_possession(clause):
         return True
     return (
         len(words) > 2
@@ -147,6 +240,8 @@ def _tells_of_own(clause: Clause) -> bool:
     )
 
 
+_OWNERS = {"i", "we", "i have", "we have", "he", "she", "they"}
+_OWNING = {"have", "got", "own", "i have", "we have", "has", "had"}
 _SELVES = {"i am", "we are", "he is", "she is", "they are", "she", "he"}
 _PLANS = {"i want to", "i need to", "we want to", "i would like to", "i would love to", "trying to"}
 

@@ -67,7 +67,11 @@ def talk_reason(lexemes: list[Lexeme]) -> ClarificationReason | None:
     asks_help = clause.has("help")
     substance = clause.any_of((*ACTION_KINDS, *NAMED_KINDS)) or bool(clause.numbers())
     if asks_help and not _is_polite_command(words):
-        elsewhere = clause.unknown and not substance and words[0].text.startswith("how")
+        asked = words[0].text
+        elsewhere = clause.unknown and not substance and asked.startswith("how")
+        elsewhere = elsewhere and not asked.startswith(("how does", "how do you"))
+        if clause.has("offtopic") and not substance:
+            return "out_of_scope"  # "can you help me with my homework"
         return None if elsewhere else "help"  # "how do I get to the airport?"
     if not substance and all(any(item.has(kind) for kind in _TALK_KINDS) for item in words):
         if any(item.has("greeting") for item in words) or any(
@@ -78,10 +82,15 @@ def talk_reason(lexemes: list[Lexeme]) -> ClarificationReason | None:
     return None
 
 
+_WOULD = {"would", "will", "could", "might", "really", "to", "of"}
+
+
 def _is_polite_command(words: list[Lexeme]) -> bool:
     """Whether "help me make the vocals louder" is a command after all."""
     place = next(i for i, item in enumerate(words) if item.has("help"))
     text = words[place].text
+    if text.startswith("help") and place and words[place - 1].text in _WOULD:
+        return True  # "a karaoke version would help me"
     if text == "help":
         rest = Clause(tuple(w for i, w in enumerate(words) if i != place))
         if rest.any_of(("tone", "toomuch", "too")) and rest.any_of(NAMED_KINDS):
@@ -162,8 +171,23 @@ _SUBJECTS = {
 _TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "have"}
 
 
+def _without_attributes(clause: Clause) -> Clause:
+    """Drops what a part is called: "the louder drums sound fantastic"."""
+    items = clause.lexemes
+    kept = []
+    for index, item in enumerate(items):
+        before, following = items[index - 1 : index], items[index + 1 : index + 2]
+        attribute = item.has("up", "loud") or item.has("down", "quiet") or item.has("tone")
+        defined = bool(before) and before[0].text in {"the", "those", "these", "that", "this"}
+        named = bool(following) and any(following[0].has(kind) for kind in NAMED_KINDS)
+        if not (attribute and defined and named):
+            kept.append(item)
+    return Clause(tuple(kept), clause.joiner, clause.is_question, clause.previous)
+
+
 def is_praise(clause: Clause) -> bool:
     """Whether a clause only praises: "the drums are great", "I love the vocals"."""
+    clause = _without_attributes(clause)
     if any(
         item.text in {"better", "much better", "nicer", "much nicer"} for item in clause.lexemes
     ):
@@ -194,7 +218,8 @@ def is_story(clause: Clause) -> bool:
 def starts_like_command(clause: Clause) -> bool:
     """Whether a clause opens with a verb of command."""
     for item in clause.lexemes:
-        if item.mark or is_filler(item) or item.has("ok") or item.has("greeting"):
+        opens = item.has("ok") or item.has("greeting") or item.has("decline")
+        if item.mark or is_filler(item) or opens:
             continue
         return is_verb(item) or any(item.has(kind) for kind in _ASKING_FOR_ACTION)
     return False

@@ -31,6 +31,7 @@ class Turn:
         mix: The mix after the edits found so far.
         edits: Edits, in order.
         stems: Stems to hand out as they are.
+        unneeded: Those of `without` of which it was only said that they are not needed.
         without: Stems that the original is handed out without.
         outputs: Stems to hand out with their settings.
         listened: Those of `stems` that somebody only wants to hear.
@@ -59,6 +60,7 @@ class Turn:
     mix: Mix
     edits: list[Edit] = field(default_factory=list)
     stems: list[str] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     outputs: list[str] = field(default_factory=list)
     listened: list[str] = field(default_factory=list)
@@ -110,6 +112,18 @@ class Turn:
         for target in found:
             if target not in self.named:
                 self.named.append(target)
+
+    def hand_stems(self, stems: tuple[str, ...]) -> None:
+        """Hands out stems as they are."""
+        self.stems += [stem for stem in stems if stem not in self.stems]
+        self.name(stems)
+
+    def hand_without(self, stems: tuple[str, ...]) -> None:
+        """Hands out the original without some stems."""
+        self.without += [stem for stem in stems if stem not in self.without]
+        self.name(stems)
+        # What follows is about the song that is left: "karaoke version but 2 semitones lower".
+        self.last_named = (MASTER,)
 
     def mention(self, stems: tuple[str, ...]) -> None:
         """Remembers stems that a clause only spoke of, for "it" and for commands that name none."""

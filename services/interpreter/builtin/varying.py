@@ -127,7 +127,11 @@ def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
 
 def _wants_more_of_last(turn: Turn, clause: Clause, named: Named) -> bool:
     """Whether "more of it" is about an effect that was just changed, not the loudness."""
-    said = [item.text for item in clause.lexemes if not (item.mark or is_filler(item))]
+    said = [
+        item.text
+        for item in clause.lexemes
+        if not (item.mark or is_filler(item) or item.has("give") or item.has("ok"))
+    ]
     past = turn.conversation.latest_change()
     return (
         not turn.edits

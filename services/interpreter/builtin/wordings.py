@@ -15,7 +15,15 @@ def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
     said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
     return _taken_out(
-        _particles(_negated_tones(_cancelled(_compared_with_now(_it_is(_objects(said))))))
+        _particles(
+            _negated_tones(
+                _cancelled(
+                    _compared_with_now(
+                        _without_now(_it_is(_objects(_only_there(_on_the_bass(said)))))
+                    )
+                )
+            )
+        )
     )
 
 
@@ -105,6 +113,86 @@ _DEGREES = {"so", "very", "really", "way", "way too", "too", "just", "still", "q
 
 
 _COMPARED = {"lower than": (("down", "plain"),), "higher than": (("up", "loud"),)}
+
+
+_NOW = {
+    "now", "right now", "currently", "at the moment", "is", "are", "it is", "they are", "is now",
+    "are now", "present", "today", "so far", "at present", "already", "its", "currently is", "be",
+}  # fmt: skip
+_AS_NOW = {"as they are", "as it is", "as is"}
+
+
+_BASS = Lexeme("bass", (("target", "bass"),))
+_MOVES = {"bass boost": ("boost", ("up", "plain")), "bass cut": ("cut", ("down", "cut"))}
+
+
+def _on_the_bass(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "on the bass boost 80 Hz" as a command about the bass, not as a boost of lows."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        following = lexemes[index + 1] if index + 1 < len(lexemes) else None
+        placed = any(found.has("in") for found in result[-2:])
+        measured = following is not None and following.number is not None
+        if item.text in _MOVES and placed and measured:
+            verb, reading = _MOVES[item.text]
+            result += [_BASS, Lexeme(verb, (reading,))]
+        else:
+            result.append(item)
+    return result
+
+
+_ONLY = {"vocals only": "vocals", "vocal only": "vocal"}
+_ACTING = ("reset", "undo", "up", "down", "unmute", "leave", *EFFECT_KINDS)
+
+
+def _only_there(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "reset the vocals only" as a place: no acapella is asked for."""
+    result: list[Lexeme] = []
+    acts = False
+    for item in lexemes:
+        acts = not item.mark and (acts or any(item.has(kind) for kind in _ACTING))
+        if acts and item.text in _ONLY:
+            result.append(Lexeme(_ONLY[item.text], (("target", "vocals"),)))
+            result.append(Lexeme("only", (("only", "only"),)))
+        else:
+            result.append(item)
+    return result
+
+
+def _without_now(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "half as loud as they are now" as "half as loud": every change starts from now."""
+    result: list[Lexeme] = []
+    index = 0
+    while index < len(lexemes):
+        length = _said_of_now(lexemes, index) if _compares(result) else 0
+        if not length:
+            result.append(lexemes[index])
+        index += length or 1
+    return result
+
+
+def _compares(before: list[Lexeme]) -> bool:
+    return any(
+        item.number or any(item.has(kind) for kind in ("half", "double", "up", "down"))
+        for item in before[-4:]
+    )
+
+
+def _said_of_now(lexemes: list[Lexeme], start: int) -> int:
+    """Returns how many words only name the present state, 0 where none do."""
+    opener = lexemes[start]
+    if not (opener.has("than") or opener.text == "as" or opener.text in _AS_NOW):
+        return 0
+    if opener.text in _AS_NOW and not any(
+        item.has("half") or item.has("double") for item in lexemes[max(0, start - 3) : start]
+    ):
+        return 0
+    end = start + 1
+    while end < len(lexemes) and (lexemes[end].text in _NOW or lexemes[end].has("pronoun")):
+        end += 1
+    over = end == len(lexemes) or bool(lexemes[end].mark) or lexemes[end].has("and")
+    over = over or lexemes[end].has("filler", "polite") or lexemes[end].has("by")
+    return end - start if over and (end > start + 1 or opener.text in _AS_NOW) else 0
 
 
 def _compared_with_now(lexemes: list[Lexeme]) -> list[Lexeme]:

@@ -142,6 +142,9 @@ def _number_lexeme(words: list[str], index: int, length: int, number: Number) ->
     return Lexeme(" ".join([*digits, *filter(None, said)]), number=number)
 
 
+_WHOLES = (["full"], ["whole"], ["entire"], ["complete"], ["good"], ["solid"], ["mere"])
+
+
 def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, Number] | None:
     """Reads a number with its unit; "another dB" and "an octave" count as one."""
     found = numeral_at(tokens, index)
@@ -154,6 +157,9 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
             2 if words[index] == "half" and words[index + 1 : index + 2] in (["a"], ["an"]) else 1
         )
         unit_length, unit = _unit_at(words, index + length)
+        if not unit and words[index + length : index + length + 1] in _WHOLES:
+            length += 1  # "a full octave"
+            unit_length, unit = _unit_at(words, index + length)
         if words[index] == "another":
             nested = numeral_at(tokens, index + 1) if index + 1 < len(tokens) else None
             if nested:
@@ -178,6 +184,9 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         unit_length += 1 if unit else 0
     else:
         unit_length, unit = _unit_at(words, index + length)
+    if not unit and words[index + length : index + length + 1] in _WHOLES:
+        unit_length, unit = _unit_at(words, index + length + 1)
+        unit_length += 1 if unit else 0  # "two whole octaves"
     if unit == "minute":
         value, unit, unit_length = _with_seconds(tokens, words, index + length, value, unit_length)
     if unit and words[index + length + unit_length :][:3] == ["and", "a", "half"]:

@@ -86,7 +86,7 @@ _IS = {"it", "that", "there", "what", "he", "she", "who", "where", "here", "how"
 _SHARP_NOTE = re.compile(r"\b([a-g])#")
 _LESS = re.compile(r"\b(vocal|voice|drum|bass|guitar|piano)s?-less\b")
 _TITLE = re.compile(
-    r"\b(called|titled|named|entitled|lyrics?|says?|title|file(?:name)?|sings?|tag)\b[\s:]*"
+    r"\b(called|titled|named|entitled|lyrics?|says?|said|shouted|yelled|replied|saying|title|file(?:name)?|sings?|tag)\b[\s:]*"
     r"(\"[^\"]*\"|'[^']*')"
 )
 _ENUMERATED = re.compile(r"(?:^|[:.!?\n])\s*1[.)]\s+[a-z]")
