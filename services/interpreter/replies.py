@@ -141,6 +141,11 @@ def ask_what() -> str:
     )
 
 
+def one_version() -> str:
+    """Asks for one version where several are wanted at once."""
+    return "I make one version at a time. Which of them first?"
+
+
 def one_at_a_time() -> str:
     """Asks which is meant where a prompt changes the mix and takes back or restores at once."""
     return "That changes the mix and takes a change back at once. Which of the two should I do?"

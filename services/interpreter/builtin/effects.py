@@ -175,6 +175,8 @@ def _numbered_gain(clause: Clause, number: Number, direction: int) -> Adjustment
     if number.unit == "" and abs(number.value) > LARGEST_PLAIN_DB and not number.signed:
         raise UnclearError("Is that in dB or percent?")
     if placed == "to" and not number.more:
+        if number.value == 0:
+            return Adjustment(0.0, False)  # "the bass back to 0"
         if clause.has("up") and number.unit == "" and number.value in _TOPS:
             raise UnclearError("Is that the top of the scale? By how many dB, then?")
         if number.unit == "" and not number.signed and not direction:

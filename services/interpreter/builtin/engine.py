@@ -208,6 +208,8 @@ def _start_from_history(turn: Turn, clause: Clause) -> None:
 
 def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     context = turn.context
+    if (turn.edits or len(turn.without) > 1) and talk.wants_versions(lexemes):
+        return _clarified(context, "ambiguous", replies.one_version(), confidence=0.4)
     if turn.blocked and not turn.is_empty:
         # Half of what was asked is a wrong edit, too.
         found = _clarified(context, "ambiguous", turn.blocked, confidence=0.4)

@@ -70,6 +70,9 @@ def check_read(clause: Clause, kind: str) -> float:
     if left_over or numbers:
         what = left_over[0].text if left_over else f"{numbers[0].value:g}"
         raise UnclearError(f"I did not understand what “{what}” means there; say it apart?")
+    for item, following in pairwise(clause.lexemes):
+        if item.number and not item.number.unit and following.is_unknown:
+            raise UnclearError(f"How much is “{item.text} {following.text}”?")  # "two notches"
     if clause.has("bound", "between") and not clause.numbers():
         raise UnclearError("Between which frequencies?")
     if kind == "gain" and _grades_unknown(clause):

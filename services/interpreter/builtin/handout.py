@@ -78,8 +78,26 @@ _HANDING = {
 }  # fmt: skip
 
 
+def _hands_part(clause: Clause) -> bool:
+    """Whether a part is handed out as it is to sound: "give me the drums compressed"."""
+    said = [item for item in clause.lexemes if not item.has("filler", "article", "polite")]
+    if len(said) > 1 and said[0].text in _HANDING and said[1].text in {"me", "us"}:
+        said = said[1:]
+    elif not (said and said[0].text in _SENDING):
+        return False
+    named = len(said) > 2 and (said[1].has("target") or said[1].has("six"))
+    sounds = clause.any_of(_SOUNDING) or bool(clause.numbers("semitone"))
+    return named and not said[1].has("target", MASTER) and sounds
+
+
+_SENDING = {"send me", "get me", "export", "bounce", "render", "download", "hand me", "give me"}
+_SOUNDING = ("pitch", "compression", "reverb", "echo", "chorus", "distortion", "filter")
+
+
 def asks_for_part(clause: Clause) -> bool:
     """Whether only the part that is changed is wanted: "give me just the vocals pitched up"."""
+    if _hands_part(clause):
+        return True
     place = clause.index("only")
     handed = any(item.text in _HANDING for item in clause.lexemes[: max(place, 0)])
     following = clause.lexemes[place + 1 :] if place >= 0 else ()

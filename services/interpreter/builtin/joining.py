@@ -116,6 +116,22 @@ def _lists_with_only(piece: Clause, following: Clause | None) -> bool:
     )
 
 
+def _lists_with_give(piece: Clause, following: Clause | None) -> bool:
+    """Whether "give the drums" begins the list "give the drums and the vocals 30% reverb"."""
+    said = [item for item in piece.lexemes if not is_filler(item)]
+    return (
+        following is not None
+        and following.joiner in {"and", ","}
+        and following.is_target_first
+        and following.any_of(EFFECT_KINDS)
+        and not following.has_verb
+        and len(said) > 1
+        and said[0].text == "give"
+        and not any(item.text in {"me", "us"} for item in piece.lexemes)
+        and all(item.has("target") or item.has("six") for item in said[1:])
+    )
+
+
 def _tells_of_someone(piece: Clause) -> bool:
     """Whether a name is only part of a story: "I am a piano teacher"."""
     telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
@@ -178,7 +194,7 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
         if is_for_each(result, piece):
             result[:] = with_number_each(result, piece)
             continue
-        if _lists_with_only(piece, following):
+        if _lists_with_only(piece, following) or _lists_with_give(piece, following):
             waiting.append(piece)
             continue
         if _is_only_parameters(piece) and piece.joiner != "." and not waiting:
@@ -333,6 +349,8 @@ def _belongs_before(before: Clause | None, piece: Clause, following: Clause | No
         return False
     if before.any_of(("remove", "off")) and piece.has("set") and piece.has("pronoun"):
         return False  # "take the reverb off the vocals and put it on the drums"
+    if piece.has("also") and not piece.any_of(("small", "big")):
+        return True  # "vocals up 2, drums too, bass down 1"
     prefixed = next((item for item in piece.lexemes if not item.has("filler")), None)
     if prefixed is not None and (prefixed.has("in") or prefixed.has("to") or prefixed.has("of")):
         return not before.has_named_target or before.any_of(("pronoun",)) or following is None

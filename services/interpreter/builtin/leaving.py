@@ -13,6 +13,8 @@ from services.interpreter.language.lexemes import Lexeme
 
 def is_left_alone(clause: Clause, named: Named) -> bool:
     """Whether a clause only says what is to stay: "leave the bass alone", "not the vocals"."""
+    if clause.has("leave", "unneeded"):
+        return not named.is_empty or clause.has_action  # "no need to make the vocals louder"
     silent = any(item.text in {"muted", "silent", "off"} for item in clause.lexemes)
     if clause.has("leave") and silent and not named.is_empty:
         return True  # "but keep the bass muted"

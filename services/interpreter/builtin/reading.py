@@ -10,9 +10,10 @@ from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
-from services.interpreter.builtin.clauses import COLORING_KINDS, EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import COLORING_KINDS, Clause, is_filler
 from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
+from services.interpreter.builtin.completing import completed
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import check_parts, check_read, check_taken
 from services.interpreter.builtin.history import read_history
@@ -39,7 +40,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
     Raises:
         UnclearError: the clause is about the track, but leaves open what is meant.
     """
-    clause = with_echo_as_reverb(turn, without_unwanted(_completed(clause)))
+    clause = with_echo_as_reverb(turn, without_unwanted(completed(clause)))
     is_tone = bass_is_tone(clause)
     skip = frozenset({clause.index("target", "bass")}) if is_tone else frozenset()
     named = named_in(clause, turn.context.stems, skip)
@@ -251,6 +252,8 @@ def _changes(
         case "pan":
             return [("pan", effects.pan_change(clause, settings))]
         case "compression":
+            if amounts.degree_too(clause) and settings.compression == "none":
+                raise UnclearError("I have not compressed that; it is in the recording.")
             return [("compression", effects.compression_change(clause, settings))]
         case "echo" | "chorus" | "distortion" | "width" | "fade":
             return [*coloring_changes(clause, kind, settings)]
@@ -352,48 +355,3 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     turn.not_done += [name for name in kept if name not in turn.not_done]
     turn.name(target for target in named.targets if target != MASTER)
     return True
-
-
-# --- Short clauses -------------------------------------------------------------------------------
-
-
-def _completed(clause: Clause) -> Clause:
-    """Completes "… and the bass 2 dB" with what the clause before said."""
-    before = clause.previous
-    if before is None or not before.has_action or clause.has_action or clause.any_of(("effects",)):
-        return clause
-    if clause.any_of(("give", "only", "add", "need", "vague", "volume")) or clause.has(
-        "pronoun", "same"
-    ):
-        return clause
-    amount = clause.any_of(("small", "big")) and before.any_of(EFFECT_KINDS)
-    if not (clause.numbers() or _also(clause) or amount) or (
-        not clause.has_named_target and not clause.numbers("hz")
-    ):
-        return clause
-    kept_numbers = not clause.numbers()
-    signed = any(number.signed for number in clause.numbers())
-    carried = tuple(
-        item
-        for item in before.lexemes
-        if not any(
-            item.has(kind) for kind in ("target", "six", "group", "pronoun", "and", "except")
-        )
-        and not item.has("in")
-        and not any(kind.startswith("instrument_") for kind, _ in item.readings)
-        and not (amount and (item.has("small") or item.has("big")))
-        and not (signed and (item.has("up") or item.has("down")))
-        and (
-            kept_numbers
-            or not item.number
-            or (bool(clause.numbers("hz")) and item.number.unit == "db")
-        )
-    )
-    return replace(clause, lexemes=(*carried, *clause.lexemes))
-
-
-def _also(clause: Clause) -> bool:
-    return clause.has("also") and all(
-        is_filler(item) or item.has("also") or item.has("target") or item.has("six") or item.mark
-        for item in clause.lexemes
-    )

@@ -34,17 +34,33 @@ def is_statement(clause: Clause) -> bool:
         return True
     if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
         return True
+    if _tells_what_was_done(clause) or _tells_what_is_there(clause):
+        return True
     if _tells_of_others_taste(clause) or _reports_command(clause):
         return True
     if _compares_with_nothing(clause) or _wants_to_know(clause) or _tells_of_speaker(clause):
         return True
     if _wishes_sound(clause):
         return False
+    if clause.is_question and _weighs(clause):
+        return True
     if clause.is_question and copula_of(clause) >= 0 and clause.has("mute"):
         return not any(item.has("filler", "polite") for item in clause.lexemes)  # "muted now?"
     if copula_of(clause) < 0 or clause.any_of(set(ASKING) - {"neutral"}) or is_complaint(clause):
         return False
     return not clause.any_of(("more", "less", "vague"))
+
+
+def _weighs(clause: Clause) -> bool:
+    """Whether a question weighs something: "should the bass be louder?"."""
+    words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
+    if len(words) < 3 or words[1].text in {"i", "we", "you"}:
+        return False
+    named = any(item.has(kind) for item in words[1:3] for kind in (*TARGET_KINDS, "pronoun"))
+    asks = words[0].text == "should" or (
+        words[0].text in {"could", "might", "can", "would"} and is_excess(clause)
+    )
+    return named and asks
 
 
 def _wishes_sound(clause: Clause) -> bool:
@@ -115,9 +131,47 @@ _OTHERS = {
 }  # fmt: skip
 
 
+_DOERS = {
+    "i", "we", "i have", "we have", "he", "she", "they", "you", "you have", "they have", "he has",
+    "somebody", "someone",
+}  # fmt: skip
+_DONE_KINDS = ("mute", "remove", "compression", "up", "down", "separate", "pan", "pitch", "reverb")
+
+
+def _tells_what_was_done(clause: Clause) -> bool:
+    """Whether somebody tells what was done: "we muted the drums in the demo"."""
+    words = [
+        item
+        for item in clause.lexemes
+        if not (
+            item.mark or item.has("greeting") or item.text in {"just", "already", "also", "only"}
+        )
+    ]
+    who = [item for item in words[:3] if not item.has("filler", "article")]
+    if len(who) < 2 or not (who[0].text in _DOERS or who[0].is_unknown):
+        return False
+    verb = who[1]
+    done = verb.text.endswith("ed") and any(verb.has(kind) for kind in _DONE_KINDS)
+    return done and any(item.has(kind) for item in words for kind in TARGET_KINDS)
+
+
+def _tells_what_is_there(clause: Clause) -> bool:
+    """Whether a clause tells what a part has: "the drums have a lot of reverb"."""
+    if is_complaint(clause) or clause.any_of(("more", "less", "toomuch", "enough", "need", "not")):
+        return False
+    words = [item for item in clause.lexemes if not (item.mark or item.has("filler", "article"))]
+    if not words or not clause.any_of(("reverb", "compression", "echo", "distortion", "chorus")):
+        return False
+    if words[0].text in {"there is", "there are"}:
+        return not clause.has("remedy")
+    has = words[1:2] and words[1].text in {"has", "have", "have got", "already has", "already have"}
+    return bool(has) and any(words[0].has(kind) for kind in NAMED_KINDS)
+
+
 _REPORTING = {
     "told me", "tells me", "asked me", "asks me", "begged me", "told us", "asked us", "advised me",
-    "told him", "told her", "told them", "asked him", "asked her",
+    "told him", "told her", "told them", "asked him", "asked her", "asking me", "telling me",
+    "begging me", "wants me", "want me", "asking us", "wanted me",
 }  # fmt: skip
 
 
@@ -161,8 +215,9 @@ def _tells_what_happened(clause: Clause) -> bool:
         return False
     if _wanted_otherwise(clause, place):
         return False
-    persons = any(item.text in _PERSONS for item in clause.lexemes[:place])
-    return persons or any(_is_noun(item) for item in subject)
+    said = [word for item in clause.lexemes[:place] for word in item.text.split()]
+    persons = any(word in _PERSONS | _FELLOWS for word in said)
+    return persons or any(_is_noun(item) or item.has("compression") for item in subject)
 
 
 def _wanted_otherwise(clause: Clause, place: int) -> bool:
@@ -190,7 +245,11 @@ def _is_told(clause: Clause, place: int) -> bool:
         return True
     subject = clause.lexemes[:place]
     return item.text in _THIRD_PERSON and any(
-        found.is_unknown or found.text in _PERSONS for found in subject
+        found.is_unknown
+        or found.text in _PERSONS
+        or found.has("compression")
+        or found.has("reverb")
+        for found in subject
     )
 
 
@@ -205,6 +264,10 @@ def _opens(item: Lexeme) -> bool:
     return bool(item.mark) or item.has("greeting") or item.has("ok") or is_filler(item)
 
 
+_FELLOWS = {
+    "friend", "buddy", "mate", "guy", "neighbour", "neighbor", "roommate", "flatmate", "pal",
+    "team",
+}  # fmt: skip
 _PREPOSITIONS = {"without", "no", "minus", "out"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
@@ -138,6 +139,15 @@ def is_question(clause: Clause) -> bool:
     return words[0].text in {"is", "are", "did", "does", "was", "were"} and not any(
         is_verb(item) for item in words[1:]
     )
+
+
+def wants_versions(lexemes: list[Lexeme]) -> bool:
+    """Whether several mixes are wanted at once: "one version with reverb and one without"."""
+    counted = any(
+        item.number and item.number.value > 1 and following.text in {"versions", "mixes", "version"}
+        for item, following in pairwise(lexemes)
+    )
+    return counted or sum(item.has("onefile") for item in lexemes) > 1
 
 
 def is_off_topic(lexemes: list[Lexeme]) -> bool:

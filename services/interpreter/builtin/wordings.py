@@ -6,6 +6,8 @@ Some words mean something else in company: "out of" takes away only after "take 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.interpreter.builtin.clauses import EFFECT_KINDS, TARGET_KINDS, is_filler, is_verb
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
@@ -13,6 +15,7 @@ from services.interpreter.language.vocabulary import vocabulary
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
+    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(lexemes))))
     said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
     return _taken_out(
         _particles(
@@ -120,6 +123,62 @@ _NOW = {
     "are now", "present", "today", "so far", "at present", "already", "its", "currently is", "be",
 }  # fmt: skip
 _AS_NOW = {"as they are", "as it is", "as is"}
+
+
+def _not_only(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "don't just raise the vocals, add reverb too" as both."""
+    for index, item in enumerate(lexemes[:-2]):
+        only, following = lexemes[index + 1], lexemes[index + 2]
+        if item.has("not") and only.text in {"just", "only"} and is_verb(following):
+            start = index - 1 if index and lexemes[index - 1].text == "do" else index
+            return [*lexemes[:start], *lexemes[index + 2 :]]
+    return lexemes
+
+
+def _own_bands(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "my band opens a show" as people who play elsewhere."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        owned = bool(result) and result[-1].text in {"my", "our"}
+        before = lexemes[index - 2] if index > 1 else None
+        opens = before is None or bool(before.mark) or before.text in {"so", "and", "because"}
+        is_band = item.has("group", "instruments") and owned and opens
+        result.append(Lexeme(item.text, _FILLER) if is_band else item)
+    return result
+
+
+_RATHER = {"instead of", "rather than", "in place of"}
+
+
+def _without_rejected(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "instead of muting the drums, …" as what follows; the drums are only spoken of."""
+    start = next((i for i, item in enumerate(lexemes) if not is_filler(item)), 0)
+    end = next((i for i, item in enumerate(lexemes) if item.mark == ","), 0)
+    if not lexemes or lexemes[start].text not in _RATHER or not end:
+        return lexemes
+    names = [i for i in lexemes[start:end] if any(i.has(kind) for kind in TARGET_KINDS)]
+    if not names or len(lexemes) == end + 1:
+        return lexemes
+    refers = any(item.has("pronoun") or item.has("group", "rest") for item in lexemes[end + 1 :])
+    return [*names, _IS, *lexemes[end:]] if refers else lexemes[end + 1 :]
+
+
+_IS = Lexeme("is", (("filler", "word"),))
+
+
+def _by_factors(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "by a factor of two" as "two times"."""
+    result: list[Lexeme] = []
+    for item in lexemes:
+        scales = [found.text for found in result[-2:]] == ["factor", "of"]
+        if scales and item.number and not item.number.unit:
+            result = [found for found in result[:-2] if not found.has("filler", "article")]
+            while result and result[-1].has("by"):
+                result.pop()
+            result.append(Lexeme(item.text, number=replace(item.number, unit="times")))
+        else:
+            result.append(item)
+    return result
 
 
 _BASS = Lexeme("bass", (("target", "bass"),))

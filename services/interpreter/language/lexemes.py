@@ -90,7 +90,36 @@ def lexemes_of(text: str) -> list[Lexeme]:
         length, lexeme = _lexeme_at(tokens, words, index)
         lexemes.append(lexeme)
         index += length
-    return _with_shared_units(_signed(_tempered(lexemes)))
+    return _with_ranges(_with_shared_units(_signed(_tempered(lexemes))))
+
+
+_WIDEST_RANGE_DB = 6
+
+
+def _with_ranges(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "2 to 3 dB" and "between 2 and 3 dB" as the middle."""
+    result: list[Lexeme] = []
+    for lexeme in lexemes:
+        last, link = lexeme.number, result[-1].text if result else ""
+        first = result[-2].number if len(result) > 1 else None
+        opener = result[-3].text if len(result) > 2 else ""
+        links = link == "to" and opener not in {"from", "to"}
+        links = links or (link == "and" and opener == "between") or link == "or"
+        if (
+            links
+            and first
+            and last
+            and last.unit == "db"
+            and first.unit in {"", "db"}
+            and not (first.signed or last.signed)
+            and first.value < last.value <= first.value + _WIDEST_RANGE_DB
+        ):
+            del result[-3 if opener == "between" else -2 :]
+            middle = replace(last, value=(first.value + last.value) / 2)
+            result.append(Lexeme(f"{middle.value:g} db", number=middle))
+            continue
+        result.append(lexeme)
+    return result
 
 
 _DEGREES = {"too", "so", "very", "that", "overly", "quite", "super", "really", "all that"}
