@@ -10,7 +10,7 @@ from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
-from services.interpreter.builtin.clauses import COLORING_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import COLORING_KINDS, EFFECT_KINDS, Clause, is_filler
 from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.completing import completed
@@ -63,6 +63,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if _compares(clause) and not clause.has("pronoun", "same"):
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
+    if _is_spread(clause, named):
+        raise UnclearError("That part itself, or all parts?")
     if _counts_parts(clause):
         raise UnclearError("Which one do you mean?")
     if clause.has("conditional"):
@@ -286,6 +288,17 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
 # --- What is not meant ---------------------------------------------------------------------------
 
 
+def _is_spread(clause: Clause, named: Named) -> bool:
+    """Whether a part is named on all parts: "mute the bass on everything"."""
+    place = clause.index("group", "all")
+    stems = [target for target in named.targets if target != MASTER]
+    if place < 1 or named.group != "all" or named.excluded or len(stems) != 1:
+        return False
+    said = clause.lexemes[place].text
+    placed = clause.lexemes[place - 1].has("in") or said in {"everywhere", "on everything"}
+    return placed and not clause.any_of(EFFECT_KINDS) and not clause.any_of(("except", "separate"))
+
+
 def _counts_parts(clause: Clause) -> bool:
     """Whether a part is told by its place in what was said: "the first one louder"."""
     return any(
@@ -303,6 +316,8 @@ def _compares(clause: Clause) -> bool:
     for index, item in enumerate(clause.lexemes[:-1]):
         following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
         names = following is not None and (following.has("target") or following.has("six"))
+        if item.text == "as" and index > 0 and clause.lexemes[index + 1].has("before"):
+            return True  # "as loud as before"
         if clause.lexemes[index + 1].text in {"a", "one"}:
             continue  # "bounced as a single track"
         if item.text == "as" and index > 0 and names:

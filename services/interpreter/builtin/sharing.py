@@ -13,6 +13,7 @@ from services.interpreter.builtin.clauses import (
     Clause,
     is_filler,
 )
+from services.interpreter.builtin.completing import completed
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -224,7 +225,7 @@ def varied(clauses: list[Clause]) -> list[Clause]:
     """Lets each clause know the one before, for "… and the bass 2 dB"."""
     result: list[Clause] = []
     for clause in clauses:
-        previous = result[-1] if result else None
+        previous = completed(result[-1]) if result else None
         result.append(
             replace(clause, previous=replace(previous, previous=None) if previous else None)
         )

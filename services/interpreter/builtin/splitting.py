@@ -151,6 +151,9 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
         and (_opens_command(item, following) or _tells_of_speaker(item))
     ):
         return True
+    denies = item.text == "no" and _is_name(following) and _ends_with_name(current)
+    if denies and Clause(tuple(current)).any_of(("more", "less", "up", "down")):
+        return True  # "less drums more vocals no bass"
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
         return quantified and _ends_with_name(current)

@@ -90,10 +90,27 @@ def lexemes_of(text: str) -> list[Lexeme]:
         length, lexeme = _lexeme_at(tokens, words, index)
         lexemes.append(lexeme)
         index += length
-    return _with_ranges(_with_shared_units(_signed(_tempered(lexemes))))
+    return _with_ranges(_without_starts(_with_shared_units(_signed(_tempered(lexemes)))))
 
 
 _WIDEST_RANGE_DB = 6
+
+
+_LEVEL_UNITS = {"db", "percent", "semitone"}
+
+
+def _without_starts(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "from 30 to 50 percent" as "to 50 percent": where it is now is known."""
+    result: list[Lexeme] = []
+    for lexeme in lexemes:
+        number = lexeme.number
+        starts = len(result) > 2 and result[-1].text == "to" and result[-3].text == "from"
+        first = result[-2].number if starts else None
+        same = first and number and first.unit in {"", number.unit}
+        if same and number and number.unit in _LEVEL_UNITS:
+            result[-3:] = [result[-1]]
+        result.append(lexeme)
+    return result
 
 
 def _with_ranges(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -156,7 +173,9 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         value = next(value for kind, value in readings if kind == "share")
         return length, _number_lexeme(words, index, length, Number(float(value), "share"))
     number = _number_at(tokens, words, index)
-    if words[index] == "one" and index and words[index - 1] in {"up", "down", "by"}:
+    counts = index and words[index - 1] in _BEFORE_ONE
+    signed = index and words[index - 1] in _SIGNS and words[index + 1 : index + 2] == ["on"]
+    if words[index] == "one" and (counts or signed):
         length = 0 if length == 1 else length  # "the vocals up one"
     if number and (number[1].unit or number[0] > length or token.kind == "number"):
         return number[0], _number_lexeme(words, index, number[0], number[1])
@@ -171,6 +190,8 @@ def _number_lexeme(words: list[str], index: int, length: int, number: Number) ->
     return Lexeme(" ".join([*digits, *filter(None, said)]), number=number)
 
 
+_BEFORE_ONE = {"up", "down", "by"}
+_SIGNS = {"plus", "minus"}
 _WHOLES = (["full"], ["whole"], ["entire"], ["complete"], ["good"], ["solid"], ["mere"])
 
 

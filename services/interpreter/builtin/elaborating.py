@@ -1,0 +1,136 @@
+"""Pieces that belong to the one before: "…, minus 3 dB", "… and 400 Hz", "but only 10%"."""
+
+from __future__ import annotations
+
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    DIRECTION_KINDS,
+    TARGET_KINDS,
+    Clause,
+    is_filler,
+    is_verb,
+)
+
+
+def elaborates(before: Clause, piece: Clause) -> bool:
+    """Whether a piece only completes the one before it."""
+    return any(holds(before, piece) for holds in _ELABORATING)
+
+
+def _shares_number(before: Clause, piece: Clause) -> bool:
+    """Whether a number said last is for both: "boost vocals and drums by 2 dB"."""
+    said = [item for item in before.lexemes if not is_filler(item)]
+    return (
+        piece.joiner in {"and", ","}
+        and piece.has_named_target
+        and bool(piece.numbers())
+        and not (piece.has_action or piece.has_verb or piece.any_of(("volume", "half", "double")))
+        and before.any_of(("up", "down", "reverb", "pitch"))
+        and not before.numbers()
+        and bool(said)
+        and any(said[-1].has(kind) for kind in ("target", "six", "group"))
+    )
+
+
+def _completes_eq(before: Clause, piece: Clause) -> bool:
+    """Whether "minus 3 dB" tells the gain of "low shelf at 120 Hz", said before."""
+    decibels = piece.numbers("db")
+    return (
+        bool(decibels)
+        and piece.joiner in {",", "with"}
+        and not piece.any_of(ACTION_KINDS)
+        and not (piece.any_of(TARGET_KINDS) and before.any_of(TARGET_KINDS))
+        and (bool(before.numbers("hz")) or before.has("region") or before.has("eq"))
+        and not before.numbers("db")
+        and not before.has("filter")
+    )
+
+
+def _lists_bands(before: Clause, piece: Clause) -> bool:
+    """Whether a piece adds a band to the same change: "cut 200 Hz and 400 Hz by 3 dB"."""
+
+    def is_band(clause: Clause) -> bool:
+        return (bool(clause.numbers("hz")) or clause.has("region")) and not clause.any_of(
+            ("filter", "pitch", "reverb", "compression", "tone")
+        )
+
+    return (
+        piece.joiner in {"and", ","}
+        and is_band(before)
+        and is_band(piece)
+        and before.any_of(DIRECTION_KINDS)
+        and not piece.any_of(DIRECTION_KINDS)
+        and not any(number.signed for number in piece.numbers("db"))
+        and not before.has("none")
+        and not (before.numbers("db") and piece.numbers("db"))
+        and not (before.has_named_target and piece.has_named_target)
+    )
+
+
+def _tells_how_much(before: Clause, piece: Clause) -> bool:
+    """Whether "like 4 dB less" only tells how much, after "further back"."""
+    if piece.any_of(TARGET_KINDS) or piece.joiner not in {",", "with"} or piece.has_verb:
+        return False
+    scales = bool(piece.numbers("db", "percent", "times")) or piece.any_of(("half", "double"))
+    if not scales or before.numbers() or piece.numbers("hz"):
+        return False
+
+    def way(clause: Clause) -> int:
+        return clause.any_of(("up", "more")) - clause.any_of(("down", "less", "toomuch"))
+
+    factors = bool(piece.numbers("times")) or piece.any_of(("half", "double"))
+    shrinks = piece.has("half")
+    same = way(before) == way(piece) or (
+        factors and way(piece) == 0 and way(before) == (-1 if shrinks else 1)
+    )
+    return way(before) != 0 and same and not before.has("up", "buried")
+
+
+def _limits(before: Clause, piece: Clause) -> bool:
+    """Whether "but only 10%" belongs to the clause before."""
+    return (
+        piece.joiner in {"but", ","}
+        and piece.has("only")
+        and bool(piece.numbers())
+        and not piece.any_of((*TARGET_KINDS, *ACTION_KINDS, "give", "set", "add"))
+        and not before.numbers()
+        and before.has_said_something
+    )
+
+
+def _names_means(before: Clause, piece: Clause) -> bool:
+    """Whether "with compression" only names what "smash the drums" does."""
+    if _is_on_its_own(piece) and before.has_named_target:
+        return True
+    if piece.joiner != "with":
+        return False
+    if piece.has("q") and (before.numbers("hz") or before.has("eq") or before.has("region")):
+        return not piece.numbers("hz", "db")
+    return piece.has("compression") and before.has("compression") and not piece.has_named_target
+
+
+def _is_on_its_own(piece: Clause) -> bool:
+    """Whether a piece says only how something is handed out: "…, on its own"."""
+    return (
+        piece.joiner in {",", "and"}
+        and piece.has("separate")
+        and not any(is_verb(item) and " " not in item.text for item in piece.lexemes)
+        and all(item.has("separate") or is_filler(item) for item in piece.lexemes)
+    )
+
+
+def _names_other_side(before: Clause, piece: Clause) -> bool:
+    """Whether "… left and right" names a side for each part; which is which has to be asked."""
+    sides = piece.has("side", "left", "right") and before.has("side", "left", "right")
+    return (
+        sides
+        and piece.joiner == "and"
+        and all(item.has("side") or is_filler(item) for item in piece.lexemes)
+    )
+
+
+_ELABORATING = (
+    _names_other_side,
+    _shares_number, _completes_eq, _tells_how_much, _limits, _lists_bands, _names_means,
+)  # fmt: skip
+"""What makes a piece part of the one before."""
