@@ -54,7 +54,11 @@ def without_adjunct(piece: Clause) -> Clause:
             break
         if item.has("like") and says and not done.has("complaint") and done.any_of(EFFECT_KINDS):
             break
-        if item.has("for") and _is_purpose(done, items[index + 1 :], says):
+        lasts = any(
+            i.number and i.number.unit == "second" and i.number.value > 1
+            for i in items[index + 1 : index + 3]
+        )
+        if item.has("for") and not lasts and _is_purpose(done, items[index + 1 :], says):
             break
         if item.has("question") and kept and says:
             break

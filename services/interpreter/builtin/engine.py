@@ -210,6 +210,9 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     context = turn.context
     if (turn.edits or len(turn.without) > 1) and talk.wants_versions(lexemes):
         return _clarified(context, "ambiguous", replies.one_version(), confidence=0.4)
+    if turn.edits and (turn.cued or talk.is_cued(lexemes)):
+        reply = replies.cannot_do("editing only a section")
+        return _clarified(context, "unsupported_operation", reply, confidence=0.7)
     if turn.blocked and not turn.is_empty:
         # Half of what was asked is a wrong edit, too.
         found = _clarified(context, "ambiguous", turn.blocked, confidence=0.4)

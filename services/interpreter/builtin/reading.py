@@ -10,7 +10,13 @@ from services.interpreter import replies
 from services.interpreter.builtin import amounts, effects, handout, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
-from services.interpreter.builtin.clauses import COLORING_KINDS, EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import (
+    COLORING_KINDS,
+    EFFECT_KINDS,
+    NAMED_KINDS,
+    Clause,
+    is_filler,
+)
 from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
 from services.interpreter.builtin.completing import completed
@@ -368,5 +374,10 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
     if not kept or _tells_of_project(clause):
         return False
     turn.not_done += [name for name in kept if name not in turn.not_done]
+    only_where = not clause.any_of(
+        (*NAMED_KINDS, *EFFECT_KINDS, "up", "down", "mute", "pronoun", "for")
+    )
+    if "editing only a section" in kept and only_where and not turn.edits:
+        turn.cued = True  # "in the chorus, mute the drums"
     turn.name(target for target in named.targets if target != MASTER)
     return True

@@ -141,6 +141,25 @@ def is_question(clause: Clause) -> bool:
     )
 
 
+_CUES = {"when", "while", "until", "once", "whenever", "after", "before", "till"}
+_CUED = {
+    "come in", "comes in", "come", "comes", "start", "starts", "enter", "enters", "begin", "begins",
+    "stop", "stops", "kick in", "kicks in", "drop in", "join", "joins", "sings", "sing", "plays",
+}  # fmt: skip
+
+
+def is_cued(lexemes: list[Lexeme]) -> bool:
+    """Whether a change is to begin where something is heard: "when the vocals come in"."""
+    for index, item in enumerate(lexemes):
+        said = [
+            found for found in lexemes[index + 1 : index + 5] if not found.has("filler", "article")
+        ]
+        cued = item.text in _CUES and len(said) > 1 and said[1].text in _CUED
+        if cued and any(said[0].has(kind) for kind in ("target", "six", "pronoun")):
+            return True
+    return False
+
+
 def wants_versions(lexemes: list[Lexeme]) -> bool:
     """Whether several mixes are wanted at once: "one version with reverb and one without"."""
     counted = any(
