@@ -12,8 +12,9 @@ Figures = dict[str, Any]
 
 def machine() -> Figures:
     """Describes the machine, without its name."""
-    import openvino
     import torch
+
+    from services.separator.backends.quiet_openvino import openvino
 
     return {
         "cpu": _cpu_model(),

@@ -89,7 +89,7 @@ class BackendChoice:
             )
         except ImportError as error:
             raise BackendUnavailableError("OpenVINO is not installed.") from error
-        import openvino
+        from services.separator.backends.quiet_openvino import openvino
 
         return self._first_exact(
             model,

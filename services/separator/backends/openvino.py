@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import openvino
 import structlog
 import torch
 from demucs.htdemucs import HTDemucs
 
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
+from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
     SpectralCore,
     join_branches,

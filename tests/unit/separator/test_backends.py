@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -174,6 +176,18 @@ def test_openvino_computes_what_pytorch_computes(tmp_path: Path, changes: dict[s
     again = OpenVinoBackend(model, tmp_path, threads=1, precision="fp32")
     assert sorted(path.name for path in (tmp_path / "openvino").iterdir()) == converted
     again.close()
+
+
+def test_openvino_cannot_report_its_use() -> None:
+    program = (
+        "import sys, services.separator.backends.openvino\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True
+    )
+    assert told.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
 
 
 def test_openvino_refuses_networks_of_other_kinds(tmp_path: Path) -> None:
