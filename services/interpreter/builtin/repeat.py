@@ -280,7 +280,7 @@ def _is_also(clause: Clause, named: Named) -> bool:
     )
 
 
-_WANTING = {"want", "need", "have", "i want", "i need", "get"}
+_WANTING = {"want", "need", "have", "i want", "i need", "get", "let us have", "lets have"}
 
 
 def _wants_it_there(clause: Clause) -> bool:
