@@ -14,9 +14,11 @@ from mixdown.link import Link
 from mixdown.mix import Mix, Output
 from mixdown.mix.protobuf import mix_from_message, mix_to_message, output_to_message
 from mixdown.retrying import call_again
-from mixdown.turns import Turn, follow, gather
+from mixdown.turns import Turn, TurnEvents, follow, gather
 
 OnEvent = Callable[[conversation_pb2.TurnEvent], None]
+
+_Order = gateway_pb2.ConverseRequest | gateway_pb2.RenderRequest | gateway_pb2.SeparateRequest
 
 
 class Session:
@@ -67,11 +69,7 @@ class Session:
             detached=detached,
             if_busy=_if_busy(wait),
         )
-        return follow(
-            self._link,
-            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
-            lambda: self._link.stub.Converse(request, metadata=self._link.metadata),
-        )
+        return self._begin(self._link.stub.Converse, request)
 
     def play(
         self,
@@ -110,11 +108,7 @@ class Session:
             detached=detached,
             if_busy=_if_busy(wait),
         )
-        return follow(
-            self._link,
-            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
-            lambda: self._link.stub.Render(request, metadata=self._link.metadata),
-        )
+        return self._begin(self._link.stub.Render, request)
 
     def split(
         self,
@@ -148,11 +142,7 @@ class Session:
             detached=detached,
             if_busy=_if_busy(wait),
         )
-        return follow(
-            self._link,
-            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
-            lambda: self._link.stub.Separate(request, metadata=self._link.metadata),
-        )
+        return self._begin(self._link.stub.Separate, request)
 
     async def ask(
         self,
@@ -235,6 +225,16 @@ class Session:
             wait=wait,
         )
         return await gather(events, None if folder is None else Path(folder), on_event)
+
+    def _begin(
+        self, call: Callable[..., TurnEvents], request: _Order
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Begins a turn and yields its events, whatever happens to the line."""
+        return follow(
+            self._link,
+            gateway_pb2.WatchTurnRequest(delivery=request.delivery),
+            lambda: call(request, metadata=self._link.metadata),
+        )
 
     async def mix(self) -> Mix:
         """Returns the mix as it is now."""
