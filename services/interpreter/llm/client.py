@@ -16,8 +16,8 @@ import openai
 import structlog
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
-from services.interpreter.llm.metrics import ModelMetrics
 from services.interpreter.llm.schemas import Schema
+from services.interpreter.metrics import MODEL_TOKENS
 from services.interpreter.settings import InterpreterSettings
 from services.runtime import tracing
 
@@ -93,15 +93,11 @@ class ChatClient:
     Args:
         client: The library's client, which makes one attempt a call (`max_retries=0`).
         settings: Model, format of answers, longest answer.
-        metrics: Where tokens are counted.
     """
 
-    def __init__(
-        self, client: openai.AsyncOpenAI, settings: InterpreterSettings, metrics: ModelMetrics
-    ) -> None:
+    def __init__(self, client: openai.AsyncOpenAI, settings: InterpreterSettings) -> None:
         self._client = client
         self._settings = settings
-        self._metrics = metrics
         self._format: AnswerFormat = settings.openai_answer_format
         self._has_temperature = True
         self._limit_name = "max_completion_tokens"
@@ -191,7 +187,8 @@ class ChatClient:
         usage = getattr(completion, "usage", None)
         if usage is not None:
             sent, received = usage.prompt_tokens or 0, usage.completion_tokens or 0
-            self._metrics.count_tokens(sent, received)
+            MODEL_TOKENS.labels("prompt").inc(sent)
+            MODEL_TOKENS.labels("completion").inc(received)
             tracing.describe(prompt_tokens=sent, completion_tokens=received)
         choice = choices[0]
         if choice.finish_reason == "length":

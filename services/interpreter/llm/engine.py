@@ -26,8 +26,7 @@ from services.interpreter.llm import prompts, schemas
 from services.interpreter.llm.answers import interpretation_from
 from services.interpreter.llm.circuit import CircuitBreaker
 from services.interpreter.llm.client import ChatClient, LanguageModelError, Question
-from services.interpreter.llm.metrics import ModelMetrics
-from services.interpreter.metrics import observe_circuit
+from services.interpreter.metrics import MODEL_CALLS, MODEL_REPAIRS, MODEL_SECONDS, observe_circuit
 from services.interpreter.settings import InterpreterSettings
 from services.interpreter.validation import InvalidAnswerError
 from services.runtime import tracing
@@ -57,8 +56,7 @@ class LanguageModelEngine:
     ) -> None:
         self._settings = settings
         self._circuit = circuit
-        self.metrics = ModelMetrics()
-        self._client = ChatClient(client, settings, self.metrics)
+        self._client = ChatClient(client, settings)
 
     @classmethod
     @asynccontextmanager
@@ -103,14 +101,9 @@ class LanguageModelEngine:
 
     def _count(self, outcome: str, started: float) -> None:
         seconds = time.monotonic() - started
-        self.metrics.count(outcome, seconds)
-        _log.info(
-            "language_model",
-            outcome=outcome,
-            seconds=round(seconds, 3),
-            prompt_tokens=self.metrics.prompt_tokens,
-            completion_tokens=self.metrics.completion_tokens,
-        )
+        MODEL_CALLS.labels(outcome).inc()
+        MODEL_SECONDS.observe(seconds)
+        _log.info("language_model", outcome=outcome, seconds=round(seconds, 3))
 
     async def _interpret(self, prompt: str, context: Context) -> Interpretation:
         facts: ChatCompletionMessageParam = {
@@ -127,7 +120,7 @@ class LanguageModelEngine:
         try:
             return interpretation_from(kind, _json(answer), context, confidence)
         except InvalidAnswerError as problem:
-            self.metrics.count_repair()
+            MODEL_REPAIRS.inc()
             repaired = await self._ask(question.followed_by(answer, prompts.repair(str(problem))))
             try:
                 return interpretation_from(kind, _json(repaired), context, confidence)

@@ -16,10 +16,10 @@ from services.interpreter.engines import Engines, engines_from
 from services.interpreter.errors import EngineNotConfiguredError
 from services.interpreter.intent import Clarification, Context, Exchange, Remix, Separation
 from services.interpreter.llm import schemas
-from services.interpreter.llm.engine import LanguageModelEngine
 from services.interpreter.settings import InterpreterSettings
 from services.runtime import context as request_context
 from tests.integration.interpreter.chat_server import Answer, ChatServer
+from tests.metrics import growth
 
 CONTEXT = Context()
 PROMPT = "quita la voz, por favor"
@@ -137,13 +137,16 @@ def test_schemas_keep_the_rules_of_strict_mode(name: str) -> None:
 
 
 async def test_an_invalid_answer_is_repaired_once_in_the_validators_words(
-    server: ChatServer, engines: Engines, model: LanguageModelEngine
+    server: ChatServer, engines: Engines
 ) -> None:
     server.play(
         kind("remix"),
         remix(edit("trumpet", "gain_db", mode="add", value=3)),
         remix(edit("other", "gain_db", mode="add", value=3)),
     )
+    repairs = growth("mixdown_interpreter_model_repairs_total")
+    sent = growth("mixdown_interpreter_model_tokens_total", direction="prompt")
+    received = growth("mixdown_interpreter_model_tokens_total", direction="completion")
 
     found = await engines.interpret("x", CONTEXT, "openai")
 
@@ -153,8 +156,7 @@ async def test_an_invalid_answer_is_repaired_once_in_the_validators_words(
     correction = messages[0]["content"]
     assert "target must be one of vocals, drums" in correction
     assert "trumpet" not in correction  # a word of the user's would speak as a rule there
-    assert model.metrics.repairs == 1
-    assert (model.metrics.prompt_tokens, model.metrics.completion_tokens) == (300, 30)
+    assert (repairs(), sent(), received()) == (1, 300, 30)
 
 
 async def test_a_proposal_of_the_model_carries_its_mix(
