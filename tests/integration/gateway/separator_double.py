@@ -1,8 +1,9 @@
 """A separator that keeps the contract and computes nothing: stems are shares of the track.
 
 Run as a process of its own. Models tell how it behaves: "shares" is quick, "slow" sends a quarter
-of a second of audio every 50 ms, "stuck" stops after a second of audio, "full" has no
-place, "busy" has one at the third request. How many calls run is written to a file.
+of a second of audio every 50 ms, "stuck" stops after a second of audio, "held" does so while there
+is a file `held` beside the counter, "full" has no place, "busy" has one at the third request. How
+many calls run is written to a file, the counter.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from services.runtime.server import Server
 from services.runtime.settings import BlobSettings
 
 SHARES = {"vocals": 0.5, "drums": 0.25, "bass": 0.125, "other": 0.125}
-MODELS = ("shares", "slow", "stuck", "full", "busy")
+MODELS = ("shares", "slow", "stuck", "held", "full", "busy")
 
 
 class QueueFullError(MixdownError):
@@ -87,6 +88,8 @@ class SharesSeparator(separator_pb2_grpc.SeparatorServiceServicer):
                 await asyncio.sleep(0.05)
             if request.model == "stuck" and start >= reader.sample_rate_hz:
                 await asyncio.Event().wait()
+            while request.model == "held" and self._counter.with_name("held").exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
         yield separator_pb2.SeparateResponse(
             finished=separator_pb2.SeparationFinished(model=request.model, backend="double")
         )

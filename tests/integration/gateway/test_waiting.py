@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -20,21 +21,22 @@ from tests.integration.gateway.conftest import (
     Caller,
     Suite,
     call_as,
-    noise_wav,
 )
+from tests.patience import PATIENCE_SECONDS
 
 WAITING = conversation_pb2.Progress.STAGE_WAITING
 
 
-@pytest.fixture(scope="module")
-def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A song whose turns take a while: two seconds with the model "slow"."""
-    path = tmp_path_factory.mktemp("song") / "song.wav"
-    path.write_bytes(noise_wav(seconds=10.0, seed=7))
-    return path
+@pytest.fixture(autouse=True)
+def hold(suite: Suite) -> Iterator[Path]:
+    """While this file is there, turns with the model "held" stay under way."""
+    path = suite.folder / "held"
+    path.touch()
+    yield path
+    path.unlink(missing_ok=True)
 
 
-async def _session(caller: Caller, song, model: str = "slow") -> str:
+async def _session(caller: Caller, song, model: str = "held") -> str:
     session = await caller.client.create_session(await caller.client.upload(song), model=model)
     return session.session_id
 
@@ -67,7 +69,7 @@ async def _turn(caller: Caller, turn_id: str) -> conversation_pb2.Turn:
 
 
 async def _ended(caller: Caller, turn_id: str) -> conversation_pb2.Turn:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         turn = await _turn(caller, turn_id)
         while not turn.HasField("end_time"):
             await asyncio.sleep(0.1)
@@ -79,7 +81,7 @@ def _places(events: list[conversation_pb2.TurnEvent]) -> list[int]:
     return [e.progress.queue_position for e in events if e.progress.stage == WAITING]
 
 
-async def test_what_is_said_meanwhile_is_done_afterwards_in_order(suite: Suite, caller, song):
+async def test_what_is_said_meanwhile_is_done_afterwards_in_order(suite: Suite, caller, song, hold):
     session_id = await _session(caller, song)
     other = call_as(suite, caller.metadata[0][1], "gateway-2")
     prompts = ["vocals 3 dB louder", "vocals 2 dB louder", "undo that"]
@@ -90,6 +92,7 @@ async def test_what_is_said_meanwhile_is_done_afterwards_in_order(suite: Suite, 
             call = stub.Converse(_prompt(session_id, prompt), metadata=caller.metadata)
             await _until(call, lambda event: event.HasField("accepted"))
             calls.append(call)
+        hold.unlink()
         first, second, third = await asyncio.gather(*map(_read, calls))
     assert _places(first) == []
     assert _places(second) == [1]
@@ -123,13 +126,13 @@ async def test_one_that_waits_can_be_cancelled(caller: Caller, song):
     waiting = caller.stub.Converse(request, metadata=caller.metadata)
     event = await _until(waiting, lambda event: event.progress.stage == WAITING)
     await caller.client.cancel(event.turn_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         rest = await _read(waiting)
     assert rest[-1].HasField("cancelled")
     call.cancel()
 
 
-async def test_a_render_that_waits_needs_its_caller_no_more(suite: Suite, caller, song):
+async def test_a_render_that_waits_needs_its_caller_no_more(caller, song, hold):
     session_id = await _session(caller, song)
     call = caller.stub.Converse(_prompt(session_id, "only the vocals"), metadata=caller.metadata)
     await _until(call, lambda event: event.HasField("accepted"))
@@ -144,13 +147,14 @@ async def test_a_render_that_waits_needs_its_caller_no_more(suite: Suite, caller
     waiting = caller.stub.Render(request, metadata=caller.metadata)
     event = await _until(waiting, lambda event: event.progress.stage == WAITING)
     waiting.cancel()
+    hold.unlink()
     await _read(call)
     turn = await _ended(caller, event.turn_id)
     assert turn.state == conversation_pb2.Turn.STATE_COMPLETED
     assert turn.mix.targets["drums"].gain_db == -6
 
 
-async def test_one_whose_caller_has_gone_rests_when_its_time_has_come(caller: Caller, song):
+async def test_one_whose_caller_has_gone_rests_when_its_time_has_come(caller: Caller, song, hold):
     session_id = await _session(caller, song)
     call = caller.stub.Converse(_prompt(session_id, "only the vocals"), metadata=caller.metadata)
     await _until(call, lambda event: event.HasField("accepted"))
@@ -158,8 +162,9 @@ async def test_one_whose_caller_has_gone_rests_when_its_time_has_come(caller: Ca
     waiting = caller.stub.Converse(request, metadata=caller.metadata)
     event = await _until(waiting, lambda event: event.progress.stage == WAITING)
     waiting.cancel()
+    hold.unlink()
     await _read(call)
-    await asyncio.sleep(4)  # time enough for any gateway to take it over
+    await asyncio.sleep(3)  # time enough for any gateway to take it over
     turn = await _turn(caller, event.turn_id)
     assert (turn.state, turn.attempt_count) == (conversation_pb2.Turn.STATE_PENDING, 0)
     again = await _read(caller.stub.Converse(request, metadata=caller.metadata))
@@ -167,7 +172,7 @@ async def test_one_whose_caller_has_gone_rests_when_its_time_has_come(caller: Ca
 
 
 async def test_what_its_caller_has_left_is_finished_for_those_who_wait_behind_it(
-    caller: Caller, song
+    caller: Caller, song, hold
 ):
     session_id = await _session(caller, song)
     left = caller.stub.Converse(_prompt(session_id, "vocals 3 dB louder"), metadata=caller.metadata)
@@ -177,7 +182,8 @@ async def test_what_its_caller_has_left_is_finished_for_those_who_wait_behind_it
     )
     event = await _until(waiting, lambda event: event.progress.stage == WAITING)
     left.cancel()
-    async with asyncio.timeout(30):
+    hold.unlink()
+    async with asyncio.timeout(PATIENCE_SECONDS):
         rest = await _read(waiting)
     assert rest[-1].HasField("completed")
     assert (await _turn(caller, event.turn_id)).mix.targets["vocals"].gain_db == 5
@@ -186,7 +192,7 @@ async def test_what_its_caller_has_left_is_finished_for_those_who_wait_behind_it
 # The tests that kill come last: what a killed process leaves goes only a day later.
 
 
-async def test_a_gateway_that_is_killed_loses_nothing_that_waits(suite: Suite, caller, song):
+async def test_a_gateway_that_is_killed_loses_nothing_that_waits(suite: Suite, caller, song, hold):
     session_id = await _session(caller, song)
     suite.start("gateway-5", GATEWAY, **GATEWAY_SETTINGS)
     suite.wait("gateway-5")
@@ -199,6 +205,7 @@ async def test_a_gateway_that_is_killed_loses_nothing_that_waits(suite: Suite, c
         )
         event = await _until(waiting, lambda event: event.progress.stage == WAITING)
         suite.kill("gateway-5")
+    hold.unlink()
     await _read(call)
     turn = await _ended(caller, event.turn_id)
     assert turn.state == conversation_pb2.Turn.STATE_COMPLETED

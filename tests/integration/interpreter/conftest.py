@@ -30,7 +30,7 @@ def interpreter_settings(server: ChatServer) -> InterpreterSettings:
         openai_timeout_seconds=2.0,
         openai_attempts=2,
         circuit_failures=3,
-        circuit_open_seconds=0.3,
+        circuit_open_seconds=30,
     )
 
 

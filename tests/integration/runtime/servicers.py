@@ -1,6 +1,7 @@
 """Small services over real contracts, that answer as a test wishes.
 
-Run as a program it prints its port and serves the slow one until SIGTERM.
+Run as a program it prints its port, serves the slow one until SIGTERM, and prints a line for each
+call that begins.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ async def serving(answer: Answer | None = None, stream: Stream | None = None) ->
 
 async def _slow(request: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
     """Answers after as many seconds as the prompt says."""
+    print("begun", flush=True)
     await asyncio.sleep(float(request.prompt))
     return interpreter_pb2.Interpretation(reply="here you are")
 

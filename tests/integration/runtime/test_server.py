@@ -25,6 +25,7 @@ from services.runtime import context as request_context
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError, error_info_of
 from tests.integration.runtime.servicers import INTERPRETER, Answer, serving
+from tests.patience import PATIENCE_SECONDS
 
 Interpretation = interpreter_pb2.Interpretation
 InterpretRequest = interpreter_pb2.InterpretRequest
@@ -163,7 +164,7 @@ async def test_a_stream_that_the_caller_leaves_is_cleaned_up_at_once() -> None:
         call = remixer_pb2_grpc.RemixerServiceStub(channel).Render(remixer_pb2.RenderRequest())
         await anext(aiter(call))
         call.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await left.wait()
 
 
@@ -180,7 +181,7 @@ async def test_a_call_that_the_caller_leaves_is_cancelled() -> None:
 
     async with calling(forever) as stub:
         call = stub.Interpret(InterpretRequest())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await asyncio.gather(began.wait(), asyncio.sleep(0))
             call.cancel()
             await left.wait()
@@ -198,9 +199,10 @@ async def test_a_deadline_that_passes_ends_the_call_on_both_sides() -> None:
 
     async with calling(forever) as stub:
         with pytest.raises(aio.AioRpcError) as caught:
-            await stub.Interpret(InterpretRequest(), timeout=0.2)
+            # Time enough to connect and to begin.
+            await stub.Interpret(InterpretRequest(), timeout=1)
         assert caught.value.code() == StatusCode.DEADLINE_EXCEEDED
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await left.wait()
 
 
@@ -288,7 +290,7 @@ async def test_cancelling_reaches_the_next_service() -> None:
         async with calling(first) as stub:
             call = stub.Interpret(InterpretRequest())
             waiting = asyncio.ensure_future(call)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await began.wait()
                 call.cancel()
                 await left.wait()
@@ -308,10 +310,10 @@ async def process(
     )
     try:
         assert program.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             port = int(await program.stdout.readline())
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await channel.channel_ready()
             yield program, channel
     finally:
@@ -320,45 +322,62 @@ async def process(
             await program.wait()
 
 
+async def begin(
+    program: asyncio.subprocess.Process, channel: aio.Channel, seconds: str
+) -> asyncio.Future[Interpretation]:
+    """Begins a call that takes as many seconds, and waits until it is under way."""
+    call = asyncio.ensure_future(stub_of(channel).Interpret(InterpretRequest(prompt=seconds)))
+    assert program.stdout is not None
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await program.stdout.readline() != b"begun\n":  # among lines of the log
+            assert not program.stdout.at_eof()
+    return call
+
+
+async def first_refusal(channel: aio.Channel) -> aio.AioRpcError:
+    """Calls until a call is refused."""
+    while True:
+        try:
+            await stub_of(channel).Interpret(InterpretRequest(prompt="0"))
+        except aio.AioRpcError as error:
+            if error.code() != StatusCode.CANCELLED:  # it came in the very moment of the stop
+                return error
+
+
 async def test_sigterm_lets_calls_under_way_end_and_takes_no_new_ones() -> None:
     async with process(drain_seconds=20) as (program, channel):
-        under_way = asyncio.ensure_future(
-            stub_of(channel).Interpret(InterpretRequest(prompt="1.5"))
-        )
-        await asyncio.sleep(0.3)
+        under_way = await begin(program, channel, "2")
         program.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.4)
-        with pytest.raises(aio.AioRpcError) as caught:
-            await stub_of(channel).Interpret(InterpretRequest(prompt="0"), timeout=5)
-        assert caught.value.code() == StatusCode.UNAVAILABLE
+        assert (await first_refusal(channel)).code() == StatusCode.UNAVAILABLE
         assert (await under_way).reply == "here you are"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
 
 
 async def test_new_calls_are_taken_until_who_balances_has_had_notice() -> None:
-    async with process(drain_seconds=20, notice_seconds=1.5) as (program, channel):
+    async with process(drain_seconds=20, notice_seconds=3) as (program, channel):
         sent = time.monotonic()
         program.send_signal(signal.SIGTERM)
-        await asyncio.sleep(0.4)
-        health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-        assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        answer = await stub_of(channel).Interpret(InterpretRequest(prompt="0"), timeout=5)
+        health = health_pb2_grpc.HealthStub(channel)
+        status = health_pb2.HealthCheckResponse.SERVING
+        while status == health_pb2.HealthCheckResponse.SERVING:
+            status = (await health.Check(health_pb2.HealthCheckRequest())).status
+        assert status == health_pb2.HealthCheckResponse.NOT_SERVING
+        answer = await stub_of(channel).Interpret(InterpretRequest(prompt="0"))
         assert answer.reply == "here you are"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
-        assert time.monotonic() - sent > 1.4
+        assert time.monotonic() - sent > 2.9
 
 
 async def test_sigterm_waits_no_longer_than_the_drain() -> None:
     async with process(drain_seconds=0.5) as (program, channel):
-        under_way = asyncio.ensure_future(stub_of(channel).Interpret(InterpretRequest(prompt="60")))
-        await asyncio.sleep(0.3)
+        under_way = await begin(program, channel, "120")
         sent = time.monotonic()
         program.send_signal(signal.SIGTERM)
         with pytest.raises(aio.AioRpcError) as caught:
             await under_way
         assert caught.value.code() in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
-        assert 0.4 < time.monotonic() - sent < 5
+        assert 0.4 < time.monotonic() - sent < PATIENCE_SECONDS

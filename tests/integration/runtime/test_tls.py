@@ -21,6 +21,7 @@ from services.runtime.settings import Settings
 from services.runtime.tls import TlsFiles
 from tests.certificates import Authority
 from tests.integration.runtime.servicers import INTERPRETER, Interpreter
+from tests.patience import PATIENCE_SECONDS
 
 Request = interpreter_pb2.InterpretRequest
 
@@ -57,7 +58,7 @@ async def serving(files: TlsFiles) -> AsyncIterator[str]:
 async def reply(channel: aio.Channel) -> str:
     async with channel:
         stub = interpreter_pb2_grpc.InterpreterServiceStub(channel)
-        return (await stub.Interpret(Request(prompt="hello"), timeout=10)).reply
+        return (await stub.Interpret(Request(prompt="hello"), timeout=PATIENCE_SECONDS)).reply
 
 
 async def test_who_shows_a_certificate_of_the_authority_is_answered(authority):

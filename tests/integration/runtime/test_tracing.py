@@ -39,6 +39,7 @@ from services.runtime.tracing import (
 )
 from tests.integration.runtime.servicers import INTERPRETER, serving
 from tests.integration.telemetry.collector import running_collector
+from tests.patience import PATIENCE_SECONDS
 
 INTERPRET = f"{INTERPRETER}/Interpret"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -64,7 +65,7 @@ class Spans:
 
     async def of(self, kind: SpanKind, count: int = 1) -> list[ReadableSpan]:
         """Returns the spans of a kind, in the order of their end, once there are as many."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(found := [each for each in self.all() if each.kind == kind]) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert len(found) == count
@@ -197,7 +198,7 @@ async def test_a_stream_has_one_span_on_each_side_until_its_end(spans: Spans):
         (client,) = await spans.of(SpanKind.CLIENT)
     assert parent_of(server) == client.context.span_id
     for found in (server, client):
-        assert found.end_time - found.start_time >= 0.15e9
+        assert found.end_time - found.start_time >= 0.14e9  # three sleeps, by another clock
 
 
 async def test_a_stream_that_the_caller_leaves_ends_its_spans(spans: Spans):
@@ -318,7 +319,7 @@ began = time.monotonic()
 for _ in range(10_000):
     with span("work", root=True):
         pass
-print(time.monotonic() - began, flush=True)
+print(began, time.monotonic(), flush=True)
 time.sleep(0.5)
 """
 
@@ -332,7 +333,6 @@ def test_a_collector_that_is_away_delays_neither_the_work_nor_the_end(kind: str,
         if kind == "says nothing":
             silent.listen()
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, endpoint],
             capture_output=True,
@@ -342,11 +342,11 @@ def test_a_collector_that_is_away_delays_neither_the_work_nor_the_end(kind: str,
             cwd=Path(__file__).parents[3],
             env={**os.environ, "OTEL_BSP_SCHEDULE_DELAY": "100"},
         )
-        seconds = time.monotonic() - began
-    working = float(done.stdout)
-    assert working < 5
-    started = 5  # importing, on a busy machine
-    assert seconds - working < 0.5 + 2.0 + started
+        ended = time.monotonic()  # by a clock that all processes share
+    began, worked = map(float, done.stdout.split())
+    # An export that is waited for takes ten seconds, and the SDK's own end thirty.
+    assert worked - began < 10
+    assert ended - worked < 20
     lines = done.stderr.splitlines()
     assert all(json.loads(line)["service"] == "test" for line in lines)  # log lines, no traceback
     assert len(lines) < 20

@@ -275,9 +275,12 @@ class Driver:
     async def take_over(self) -> pb.Work:
         return await self.stub.ClaimExpiredTurn(pb.ClaimExpiredTurnRequest(holder="sweeper"))
 
-    async def places(self, turn_id: str) -> list[int]:
+    def watch_line(self, turn_id: str) -> AsyncIterator[pb.PlaceInLine]:
         request = pb.WatchLineRequest(user_id=self.user_id, turn_id=turn_id)
-        return [place.turns_ahead async for place in self.stub.WatchLine(request)]
+        return aiter(self.stub.WatchLine(request))
+
+    async def places(self, turn_id: str) -> list[int]:
+        return [place.turns_ahead async for place in self.watch_line(turn_id)]
 
     async def renew(self, work: pb.Work) -> pb.Lease:
         return await self.stub.RenewLease(
@@ -324,9 +327,12 @@ class Driver:
     async def current_mix(self, session: conversation_pb2.Session) -> mix_pb2.Mix:
         return (await self.get_session(session.session_id)).mix
 
-    async def events(self, turn_id: str, after: int = 0) -> list[conversation_pb2.TurnEvent]:
+    def watch(self, turn_id: str, after: int = 0) -> AsyncIterator[conversation_pb2.TurnEvent]:
         request = pb.WatchEventsRequest(user_id=self.user_id, turn_id=turn_id, after_sequence=after)
-        return [event async for event in self.stub.WatchEvents(request)]
+        return aiter(self.stub.WatchEvents(request))
+
+    async def events(self, turn_id: str, after: int = 0) -> list[conversation_pb2.TurnEvent]:
+        return [event async for event in self.watch(turn_id, after)]
 
 
 def kinds(events: list[conversation_pb2.TurnEvent]) -> list[str | None]:

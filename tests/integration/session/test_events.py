@@ -10,8 +10,7 @@ from grpc import StatusCode
 from mixdown.session.v1 import session_pb2 as pb
 from tests.integration.session.conftest import Clock, serving
 from tests.integration.session.driver import Driver, clarification, kinds, mix, refused, remix
-
-_SOON_SECONDS = 5
+from tests.patience import PATIENCE_SECONDS
 
 
 async def test_events_are_replayed_from_any_number(driver: Driver) -> None:
@@ -36,10 +35,10 @@ async def test_a_watcher_sees_events_as_they_are_stored(driver: Driver) -> None:
     for kind, step in steps:
         if step is not None:
             await step()
-        async with asyncio.timeout(_SOON_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             event = await anext(stream)
         assert event.WhichOneof("event") == kind
-    async with asyncio.timeout(_SOON_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
 
@@ -54,7 +53,7 @@ async def test_a_watcher_at_one_replica_sees_what_another_stores(
         await asyncio.sleep(0.2)
         await here.record(work, clarification())
         await here.complete(work)
-        async with asyncio.timeout(_SOON_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert kinds(await watching) == ["accepted", "interpreted", "completed"]
 
 
@@ -64,7 +63,7 @@ async def test_the_stream_ends_when_the_lease_is_given_back(driver: Driver) -> N
     await asyncio.sleep(0.2)
     assert not watching.done()
     await driver.release(work)
-    async with asyncio.timeout(_SOON_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert kinds(await watching) == ["accepted"]
 
 
@@ -73,7 +72,7 @@ async def test_the_stream_ends_when_the_lease_runs_out(driver: Driver, clock: Cl
     watching = asyncio.create_task(driver.events(work.turn.turn_id))
     await asyncio.sleep(0.2)
     clock.advance(31)
-    async with asyncio.timeout(_SOON_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert kinds(await watching) == ["accepted"]
 
 
@@ -82,7 +81,7 @@ async def test_a_cancellation_reaches_every_watcher(driver: Driver) -> None:
     watching = [asyncio.create_task(driver.events(work.turn.turn_id)) for _ in range(3)]
     await asyncio.sleep(0.2)
     await driver.cancel(work.turn.turn_id)
-    async with asyncio.timeout(_SOON_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for events in await asyncio.gather(*watching):
             assert kinds(events) == ["accepted", "cancelled"]
 
@@ -95,5 +94,5 @@ async def test_watching_what_is_deleted_meanwhile_ends_with_not_found(driver: Dr
     await driver.stub.DeleteSession(
         pb.DeleteSessionRequest(user_id=driver.user_id, session_id=session.session_id)
     )
-    async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"), asyncio.timeout(_SOON_SECONDS):
+    async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"), asyncio.timeout(PATIENCE_SECONDS):
         await watching

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from grpc import StatusCode
 
 from mixdown.conversation.v1 import conversation_pb2
@@ -17,6 +18,7 @@ from tests.integration.session.driver import (
     refused,
     remix,
 )
+from tests.patience import PATIENCE_SECONDS
 
 Turn = conversation_pb2.Turn
 
@@ -80,13 +82,14 @@ async def test_who_waits_is_told_its_place_until_its_time_has_come(driver: Drive
     running = await driver.begin(session)
     ahead = await driver.begin(session, "one", waits=True)
     last = await driver.begin(session, "two", waits=True)
-    places = asyncio.create_task(driver.places(last.turn.turn_id))
-    await asyncio.sleep(0.3)
-    await _end(driver, running)
-    await asyncio.sleep(0.3)
-    await driver.cancel(ahead.turn.turn_id)
-    async with asyncio.timeout(5):
-        assert await places == [2, 1]
+    places = driver.watch_line(last.turn.turn_id)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert (await anext(places)).turns_ahead == 2
+        await _end(driver, running)
+        assert (await anext(places)).turns_ahead == 1
+        await driver.cancel(ahead.turn.turn_id)
+        with pytest.raises(StopAsyncIteration):
+            await anext(places)
 
 
 async def test_whoever_does_not_wait_is_refused_while_others_do(
@@ -241,7 +244,7 @@ async def test_many_who_wait_at_two_replicas_all_come_in_turn(database_url: str)
             await _end(driver, work)
             return work.turn.ordinal
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             ordinals = await asyncio.gather(
                 *(say(driver, number) for number, driver in enumerate((one, two) * 4))
             )
@@ -257,8 +260,9 @@ async def test_deleting_a_session_ends_the_wait(driver: Driver) -> None:
     session = await driver.session()
     await driver.begin(session)
     waiting = await driver.begin(session, "one", waits=True)
-    places = asyncio.create_task(driver.places(waiting.turn.turn_id))
-    await asyncio.sleep(0.2)
-    await driver.delete_session(session)
-    async with asyncio.timeout(5), refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
-        await places
+    places = driver.watch_line(waiting.turn.turn_id)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await anext(places)
+        await driver.delete_session(session)
+        async with refused(StatusCode.NOT_FOUND, "TURN_NOT_FOUND"):
+            await anext(places)

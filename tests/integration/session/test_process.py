@@ -19,6 +19,7 @@ from mixdown.session.v1 import session_pb2_grpc
 from services.runtime.channels import connect
 from services.session.database import create_database_engine
 from tests.integration.session.driver import Driver, mix, refused, remix
+from tests.patience import PATIENCE_SECONDS
 
 _ROOT = Path(__file__).parents[3]
 
@@ -37,7 +38,7 @@ async def _serving(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, 
     program = await _start(url)
     assert program.stderr is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async for line in program.stderr:
                 entry = json.loads(line)  # every line of the log is JSON
                 if entry["event"] == "listening":
@@ -63,7 +64,7 @@ async def test_it_makes_its_database_serves_and_remembers(tmp_path: Path) -> Non
         work = await driver.begin(session, request_id="one")
         await driver.record(work, remix(mix(vocals=3)))
         program.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
     async with _serving(url) as (_, driver, _):
         await driver.complete(work)
@@ -84,7 +85,7 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 
 async def test_migrate_brings_the_schema_up_to_date_and_leaves(empty_database_url: str) -> None:
     program = await _start(empty_database_url, "migrate")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await program.communicate()
     assert program.returncode == 0
     engine = create_database_engine(empty_database_url, 1)
@@ -96,7 +97,7 @@ async def test_migrate_brings_the_schema_up_to_date_and_leaves(empty_database_ur
 
 async def test_migrating_what_cannot_be_reached_fails_with_one_line(tmp_path: Path) -> None:
     program = await _start(f"postgresql://postgres@/none?host={tmp_path}", "migrate")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, log = await program.communicate()
     assert program.returncode == 1
     assert b"Traceback" not in log
@@ -106,10 +107,10 @@ async def test_migrating_what_cannot_be_reached_fails_with_one_line(tmp_path: Pa
 async def test_a_call_that_watches_a_turn_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async with _serving(f"sqlite:///{tmp_path / 'session.db'}") as (program, driver, _):
         work = await driver.begin(await driver.session())
-        watching = asyncio.create_task(driver.events(work.turn.turn_id))
-        await asyncio.sleep(0.5)
+        watching = driver.watch(work.turn.turn_id)
+        assert (await anext(watching)).HasField("accepted")
         program.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(5):  # and not the 30 s that calls under way may take
+        async with asyncio.timeout(20):  # and not the 30 s that calls under way may take
             async with refused(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"):
-                await watching
+                await anext(watching)
             assert await program.wait() == 0

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mixdown.conversation.v1 import conversation_pb2
 from services.gateway.listener import Listener, Wish
 from services.runtime.errors import InternalError
+from tests.patience import PATIENCE_SECONDS
 
 
 def durable(sequence: int) -> conversation_pb2.TurnEvent:
@@ -21,7 +22,7 @@ def durable(sequence: int) -> conversation_pb2.TurnEvent:
 async def drain(listener: Listener) -> list[conversation_pb2.TurnEvent]:
     await listener.end()
     events = []
-    while (event := await listener.next(1)) is not None:
+    while (event := await listener.next(PATIENCE_SECONDS)) is not None:
         events.append(event)
     return events
 
@@ -56,7 +57,7 @@ def test_audio_continues_where_the_reader_is_whatever_is_sent_again(data, offset
             begin = max(0, edge - overlap)
             await listener.audio("mix", begin, data[begin:end])
             while not listener._pipe.empty():
-                event = await listener.next(1)
+                event = await listener.next(PATIENCE_SECONDS)
                 assert event.audio.offset_bytes == len(received)
                 received += event.audio.data
         assert received == data
@@ -90,7 +91,7 @@ async def test_a_slow_reader_makes_the_work_wait():
     assert not working.done()
     assert listener.offsets_bytes["mix"] < 12
     count = 0
-    while await listener.next(1) is not None:
+    while await listener.next(PATIENCE_SECONDS) is not None:
         count += 1
     assert count == 100
     await working
@@ -106,7 +107,7 @@ async def test_a_reader_that_has_gone_keeps_nobody_waiting():
     working = asyncio.create_task(work())
     await asyncio.sleep(0.02)
     listener.leave()
-    await asyncio.wait_for(working, 1)
+    await asyncio.wait_for(working, PATIENCE_SECONDS)
     assert not listener.wants_audio
 
 

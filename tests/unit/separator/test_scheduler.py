@@ -13,6 +13,7 @@ import pytest
 from services.separator.backends.backend import DeviceMemoryError
 from services.separator.errors import OutOfDeviceMemoryError
 from services.separator.scheduler import Result, Scheduler
+from tests.patience import PATIENCE_SECONDS
 
 Array = npt.NDArray[np.float32]
 
@@ -33,7 +34,7 @@ class Device:
 
     def run(self, member: int, batch: Array) -> Array:
         self.inside += 1
-        assert self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_SECONDS)
         if len(batch) > self._memory:
             raise DeviceMemoryError("full")
         if self.broken:
@@ -55,13 +56,20 @@ async def scheduler() -> AsyncIterator[Scheduler]:
     await scheduler.close()
 
 
+async def until_inside(device: Device, batches: int) -> None:
+    """Waits until the device has been given as many batches."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while device.inside < batches:  # noqa: ASYNC110 - a state of a thread
+            await asyncio.sleep(0.001)
+
+
 async def submit_held(
     scheduler: Scheduler, device: Device, work: list[tuple[str, float]]
 ) -> list[Result]:
     """Submits all of `work` while the device is busy with a first segment, −1."""
     device.gate.clear()
     first = scheduler.submit("first", device, 0, segment(-1))
-    await asyncio.sleep(0.01)
+    await until_inside(device, 1)
     results = [scheduler.submit(track, device, 0, segment(value)) for track, value in work]
     device.gate.set()
     await first
@@ -149,9 +157,7 @@ async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_o
     scheduler, device = Scheduler(depth=2), Device()
     device.gate.clear()
     results = [scheduler.submit("a", device, 0, segment(value)) for value in range(6)]
-    async with asyncio.timeout(5):
-        while device.inside < 2:  # noqa: ASYNC110 - a state of a thread
-            await asyncio.sleep(0.01)
+    await until_inside(device, 2)
     assert scheduler.waiting_segments == 4
     device.gate.set()
     outputs = await asyncio.gather(*results)
