@@ -128,7 +128,8 @@ def _with_object(command: Clause, complaint: Clause) -> Clause:
     if not (points and about):
         return command
     plural = command.has("pronoun", "them") and complaint.has("target", "vocals", "drums")
-    if plural and not any(item.has("region") or item.number for item in about):
+    heals = any(item.text in _CURES for item in command.lexemes)
+    if plural and not heals and not any(item.has("region") or item.number for item in about):
         return command  # "the drums have too much reverb, turn them down"
     names = [item for item in complaint.lexemes if any(item.has(k) for k in NAMED_KINDS)]
     kept = [i for i in command.lexemes if not (i.has("pronoun") or i.text in _HERE)]

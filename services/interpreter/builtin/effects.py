@@ -227,7 +227,8 @@ def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if clause.has("double", "double"):
         return Adjustment(settings.reverb * 2, False)
     if clause.has("half", "half") and not clause.has("up"):
-        return Adjustment(settings.reverb * 0.5, False)
+        whole = settings.reverb if settings.reverb and not _is_half_way_up(clause) else 1.0
+        return Adjustment(whole * 0.5, False)
     if is_excess(clause):
         sign = 1 if clause.any_of(("reverb",)) and clause.has("reverb", "dry", "drier") else -1
         return Adjustment(sign * REVERB_STEP * factor(clause), True)
@@ -244,6 +245,14 @@ def reverb_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if is_addition(clause) or clause.has("reverb", "wet"):
         return Adjustment(REVERB_STEP * factor(clause), True)
     return _stated_reverb(clause, settings)
+
+
+def _is_half_way_up(clause: Clause) -> bool:
+    """Whether half of the scale is meant ("set it to half"), not of what is set."""
+    place = clause.index("half", "half")
+    led = place > 0 and clause.lexemes[place - 1].has("to")
+    following = clause.lexemes[place + 1 : place + 2]
+    return led and not following and not clause.any_of(("down", "less", "remove"))
 
 
 def _numbered_reverb(

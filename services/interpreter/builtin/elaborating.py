@@ -5,6 +5,8 @@ from __future__ import annotations
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     DIRECTION_KINDS,
+    EFFECT_KINDS,
+    PARAMETER_KINDS,
     TARGET_KINDS,
     Clause,
     is_filler,
@@ -29,6 +31,20 @@ def _shares_number(before: Clause, piece: Clause) -> bool:
         and not before.numbers()
         and bool(said)
         and any(said[-1].has(kind) for kind in ("target", "six", "group"))
+    )
+
+
+def _shares_way(before: Clause, piece: Clause) -> bool:
+    """Whether where to is said last, for both: "pan drums and bass left", "pitch … down 2"."""
+    ways = ("up", "down", "side", "hard", "small", "big", "more", "less", "half", "neutral")
+    return (
+        piece.joiner in {"and", ","}
+        and before.any_of(("pitch", "pan"))
+        and before.has_named_target
+        and piece.is_target_first
+        and piece.any_of(("up", "down", "side"))
+        and not (piece.has_verb or piece.any_of(("pitch", "pan", "reverb", "compression", "eq")))
+        and not (before.any_of(ways) or before.numbers())
     )
 
 
@@ -98,6 +114,21 @@ def _limits(before: Clause, piece: Clause) -> bool:
     )
 
 
+def _tells_manner(before: Clause, piece: Clause) -> bool:
+    """Whether "but keep it subtle" and ": max" only tell how much of an effect is meant."""
+    if piece.joiner not in {",", "but", "and", "with", ":"} or piece.unknown or piece.numbers():
+        return False
+    grades = (*(kind for kind in PARAMETER_KINDS if kind != "medium"), "less", "toomuch")
+    graded = before.any_of(grades) or before.numbers()
+    manners = piece.any_of(("small", "big", "max", "hard"))
+    told = manners and all(
+        is_filler(item)
+        or any(item.has(k) for k in ("small", "big", "max", "hard", "leave", "set", "pronoun"))
+        for item in piece.lexemes
+    )
+    return told and not graded and before.any_of(EFFECT_KINDS) and not before.any_of(("remove",))
+
+
 def _names_means(before: Clause, piece: Clause) -> bool:
     """Whether "with compression" only names what "smash the drums" does."""
     if _is_on_its_own(piece) and before.has_named_target:
@@ -131,6 +162,8 @@ def _names_other_side(before: Clause, piece: Clause) -> bool:
 
 _ELABORATING = (
     _names_other_side,
+    _shares_way,
+    _tells_manner,
     _shares_number, _completes_eq, _tells_how_much, _limits, _lists_bands, _names_means,
 )  # fmt: skip
 """What makes a piece part of the one before."""

@@ -16,6 +16,7 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.complaints import without_explained_complaints
 from services.interpreter.builtin.conversation import Conversation
+from services.interpreter.builtin.denials import without_denied
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import asks_for_change
 from services.interpreter.builtin.joining import clauses_of
@@ -84,7 +85,7 @@ def _read(lexemes: list[Lexeme], context: Context, *, accepts: bool = False) -> 
     turn = Turn(context, Conversation(context, _read_again), context.mix)
     if accepts:
         _take_proposal(turn)
-    clauses = without_explained_complaints(clauses_of(lexemes))
+    clauses = without_explained_complaints(without_denied(clauses_of(lexemes)))
     for clause in clauses:
         _read_one(turn, clause)
     return turn
@@ -155,8 +156,6 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
     told = is_statement(clause) and not _describes_song(turn, clause)
     if talk.is_story(clause) or told or talk.is_praise(clause):
         note_spoken_of(turn, clause)
-        if clause.lexemes[-1].text == "disagree" and turn.edits:
-            turn.blocked = replies.ask_what()  # "my wife wants it louder, but I disagree"
         if clause.has("unsupported") and talk.starts_like_command(clause):
             turn.not_done.append(clause.values("unsupported")[0])
             return

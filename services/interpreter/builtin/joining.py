@@ -181,7 +181,9 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
         if _is_only_targets(piece) and not _has_same(piece) and not nothing_but:
             if before is not None and _says_other_amount(before, piece):
                 result.append(piece)
-            elif _belongs_before(before, piece, following):
+            elif _names_at_last(result, piece, following) or _belongs_before(
+                before, piece, following
+            ):
                 assert before is not None
                 result[-1] = _merged(before, piece)
             elif following is not None and following.joiner != ".":
@@ -246,6 +248,19 @@ def _says_other_amount(before: Clause, piece: Clause) -> bool:
     if not (placed or before.any_of(amounts) or before.numbers()):
         return False  # "compress drums and bass heavily"
     return piece.any_of(amounts) and before.any_of(EFFECT_KINDS) and before.has_named_target
+
+
+def _names_at_last(result: list[Clause], piece: Clause, following: Clause | None) -> bool:
+    """Whether "The drums." only tells what "Quieter." before it is about."""
+    if piece.joiner != "." or not result or (following is not None and following.joiner != "."):
+        return False
+    before = result[-1]
+    return (
+        before.any_of((*EFFECT_KINDS, "up", "down", "mute", "unmute"))
+        and not any(clause.any_of(TARGET_KINDS) for clause in result)
+        and not piece.any_of(("pronoun", "also"))
+        and not before.is_question
+    )
 
 
 def _belongs_before(before: Clause | None, piece: Clause, following: Clause | None) -> bool:

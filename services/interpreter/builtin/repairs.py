@@ -23,8 +23,9 @@ _STRONG = {
 }  # fmt: skip
 _WEAK = {"no", "actually", "not", "sorry", "or", "well", "let us say", "say", "and", "um", "uh"}
 _MAKE_THAT = ["make", "that"]
+_REFUSING = {"no", "nope", "nah", "wait", "no wait", "sorry", "actually", "actually no", "oops"}
 _MEANT = {"i mean", "i meant", "meant", "i said", "i mean to say"}
-_DIRECTIONS = ("up", "down", "more", "less")
+_DIRECTIONS = ("up", "down", "more", "less", "side")
 _CONTENT = (*ACTION_KINDS, *NAMED_KINDS, "set", "add", "give", "only")
 
 
@@ -70,7 +71,8 @@ def _repair_at(lexemes: list[Lexeme]) -> tuple[int, int] | None:
         while end < len(lexemes) and _may_repair(lexemes[end]):
             end += 1
         run = lexemes[start:end]
-        if run and run[0].mark and [item.text for item in lexemes[end : end + 2]] == _MAKE_THAT:
+        pauses = bool(run) and (bool(run[0].mark) or run[0].text in _REFUSING)
+        if pauses and [item.text for item in lexemes[end : end + 2]] == _MAKE_THAT:
             return (start, end + 2) if end + 2 < len(lexemes) else None
         if not run or end == len(lexemes) or not _is_repair(run, lexemes[end]):
             continue
@@ -97,7 +99,7 @@ def _is_repair(run: list[Lexeme], following: Lexeme) -> bool:
     if strong:
         # "better", "rather" and "sorry" repair only between pauses.
         mild = {"better", "rather", "sorry", "oops", "i said"}
-        if words[0] in {"no", "nope", "nah", "wait"} and len(words) > 1:
+        if words[0] in _REFUSING - {"actually"} and len(words) > 1:
             return True  # "up five no sorry three dB"
         return not set(strong) <= mild or (bool(run[0].mark) and words != ["better"])
     # "louder, no, quieter": a "no" between pauses, or "louder, no actually quieter".

@@ -27,7 +27,7 @@ from services.interpreter.intent import (
     Remix,
     Separation,
 )
-from services.interpreter.language.lexemes import Number
+from services.interpreter.language.lexemes import Lexeme, Number
 
 _REFERRING = (
     "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
@@ -140,9 +140,13 @@ def _has_own_content(clause: Clause, besides: tuple[str, ...] = ()) -> bool:
 
 def _is_on_target(clause: Clause) -> bool:
     """Whether a target is where something is: "less on the drums"."""
-    place = clause.index("target")
-    before = [item for item in clause.lexemes[: max(place, 0)] if not item.has("filler")]
+    place = next((i for i, item in enumerate(clause.lexemes) if _is_stem(item)), 0)
+    before = [item for item in clause.lexemes[:place] if not item.has("filler")]
     return bool(before) and before[-1].has("in")
+
+
+def _is_stem(item: Lexeme) -> bool:
+    return item.has("target") or item.has("six")
 
 
 def _unique(past: Past) -> list[Edit]:

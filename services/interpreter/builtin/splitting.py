@@ -157,14 +157,33 @@ def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: li
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
     if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
         return quantified and _ends_with_name(current)
-    # "treble up bass down", "guitar hard left piano hard right"
+    if _starts_effect(item, following, current):
+        return True
+    # "treble up bass down", "guitar hard left piano hard right", "… with reverb piano hard left"
     directed = ("up", "down", "mute", "side")
     return (
         _is_name(item)
         and any(following.has(kind) for kind in (*directed, "hard"))
-        and any(current[-1].has(kind) for kind in directed)
-        and any(_is_name(found) for found in current)
+        and any(current[-1].has(kind) for kind in (*directed, "reverb", "compression"))
+        and any(_is_name(found) for found in lexemes[:index])
     )
+
+
+_HEADS = ("reverb", "compression", "pan", "pitch", "echo", "chorus", "distortion", "eq", "volume")
+
+
+def _starts_effect(item: Lexeme, following: Lexeme, current: list[Lexeme]) -> bool:
+    """Whether the next effect of a list begins: "vocals -1 dB reverb 20% pan left 10%"."""
+    heads = [kind for kind in _HEADS if item.has(kind)]
+    said = Clause(tuple(current))
+    if not heads or said.any_of(heads) or item.has("side"):
+        return False
+    measured = current[-1].number is not None or current[-1].has("side")
+    if not measured or not (following.number or following.has("side")):
+        return False
+    whole = said.any_of((*EFFECT_KINDS, "up", "down")) or bool(said.numbers("db"))
+    opened = any(found.has("and") or found.has("bound") for found in current)
+    return whole and not opened and not said.any_of(("set", "add", "give"))
 
 
 def _numbered(rest: list[Lexeme]) -> bool:

@@ -115,17 +115,19 @@ _BAD_TONES = ("muddy", "boomy", "harsh", "sibilant", "tinny", "boxy", "nasal")
 
 
 def is_stated_fault(clause: Clause) -> bool:
-    """Whether a bad tone is only stated: "the mix sounds muddy"."""
-    place = clause.index("tone", *_BAD_TONES)
-    dull = next((i for i, item in enumerate(clause.lexemes) if item.text in _DULL_WORDS), -1)
-    place = place if place >= 0 else dull
-    if place >= 0 and any(item.text == "still" for item in clause.lexemes[:place]):
+    """Whether a bad tone is only stated: "the mix sounds muddy", "the esses are sibilant"."""
+    places = [
+        index
+        for index, item in enumerate(clause.lexemes)
+        if item.has("tone", *_BAD_TONES) or item.text in _DULL_WORDS
+    ]
+    if places and any(item.text == "still" for item in clause.lexemes[: places[0]]):
         return not clause.any_of(("set", "give", "add", "more"))  # "still muddy"
-    if place < 0 or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
+    if not places or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
         return False
-    before = clause.lexemes[:place]
     return any(
-        item.text in {"is", "are", "it is", "they are"} or item.has("complaint") for item in before
+        item.text in {"is", "are", "it is", "they are"} or item.has("complaint")
+        for item in clause.lexemes[: places[-1]]
     )
 
 

@@ -15,7 +15,7 @@ from services.interpreter.language.vocabulary import vocabulary
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
-    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(lexemes))))
+    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(lexemes)))))
     said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
     return _taken_out(
         _particles(
@@ -123,6 +123,17 @@ _NOW = {
     "are now", "present", "today", "so far", "at present", "already", "its", "currently is", "be",
 }  # fmt: skip
 _AS_NOW = {"as they are", "as it is", "as is"}
+
+
+def _less_so(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "the drums are tinny, make them less so" as "less tinny"."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        graded = item.text == "so" and bool(result) and result[-1].text in {"less", "more"}
+        ends = not lexemes[index + 1 : index + 2] or bool(lexemes[index + 1].mark)
+        told = [found for found in result if found.has("tone")] if graded and ends else []
+        result.append(told[-1] if told else item)
+    return result
 
 
 def _not_only(lexemes: list[Lexeme]) -> list[Lexeme]:

@@ -85,6 +85,7 @@ _ENDINGS = (
 _IS = {"it", "that", "there", "what", "he", "she", "who", "where", "here", "how"}
 _SHARP_NOTE = re.compile(r"\b([a-g])#")
 _LESS = re.compile(r"\b(vocal|voice|drum|bass|guitar|piano)s?-less\b")
+_LIKENESS = re.compile(r"(?<=[a-z]{3})-(?=(?:y|ey)\b)|(?<=[a-z]{3})-ish\b")
 _TITLE = re.compile(
     r"\b(called|titled|named|entitled|lyrics?|says?|said|shouted|yelled|replied|saying|title|file(?:name)?|sings?|tag)\b[\s:]*"
     r"(\"[^\"]*\"|'[^']*')"
@@ -116,6 +117,7 @@ def tokens_of(text: str) -> list[Token]:
     text = unicodedata.normalize("NFC", text).translate(_SAME_CHARACTERS).lower()
     text = _TITLE.sub(r"\1 ", text)
     text = _LESS.sub(r"\1less", text)
+    text = _LIKENESS.sub("", text)
     text = _INFIX_K.sub(r"\1.\2k", text)
     text = _TRANSPOSED_DB.sub(" db", text)
     if _ENUMERATED.search(text):

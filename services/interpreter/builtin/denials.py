@@ -1,0 +1,50 @@
+"""Instructions that the same breath takes back: "you could mute the drums, but please don't"."""
+
+from __future__ import annotations
+
+from services.interpreter.builtin.clauses import Clause, is_filler
+from services.interpreter.language.lexemes import Lexeme
+
+_BARE_NO = {
+    "no", "nope", "nah", "wait", "hold on", "hang on", "stop", "pass", "negative", "nay",
+    "no no", "wrong side", "wrong one", "wrong track", "wrong direction", "wrong way",
+    "wrong instrument", "wrong part",
+}  # fmt: skip
+"""Refusals that may as well open what is wanted instead, or ask for agreement ("…, no?")."""
+_DISAGREEING = {"disagree", "i disagree", "would not", "i would not"}
+_KEPT = ("pronoun", "not", "accept", "ok", "decline", "greeting", "leave", "but")
+
+
+def without_denied(clauses: list[Clause]) -> list[Clause]:
+    """Drops instructions that the clause after them denies, and the denial."""
+    kept: list[Clause] = []
+    for clause in clauses:
+        if kept and denies(clause):
+            while kept.pop().joiner == "and" and kept:
+                pass
+            continue
+        kept.append(clause)
+    return kept
+
+
+def denies(clause: Clause) -> bool:
+    """Whether a clause says nothing but that what was said before is not to be done."""
+    if not all(_may_deny(item) for item in clause.lexemes):
+        return False
+    if any(item.text in _DISAGREEING for item in clause.lexemes):
+        return True
+    if clause.lexemes[-1].has("not"):
+        return True  # "but please don't", "actually do not"
+    leaving = [item for item in clause.lexemes if item.text.startswith(("leave", "keep"))]
+    if leaving or clause.has("leave"):
+        rest = any(item.text.endswith((" rest", " else")) for item in clause.lexemes)
+        refers = clause.has("pronoun") or any(item.has("decline") for item in leaving)
+        return clause.joiner == "but" and refers and not rest
+    if clause.joiner == "and" or clause.is_question:
+        return False
+    return any(item.has("decline") and item.text not in _BARE_NO for item in clause.lexemes)
+
+
+def _may_deny(item: Lexeme) -> bool:
+    said = any(item.has(kind) for kind in _KEPT) and not item.has("leave", "unneeded")
+    return bool(item.mark) or is_filler(item) or item.text in _DISAGREEING or said
