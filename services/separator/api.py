@@ -48,6 +48,7 @@ class SeparatorApi(separator_pb2_grpc.SeparatorServiceServicer):
                 stems=tuple(request.stems),
                 start_frame=request.start_frame,
                 shifts=request.shifts,
+                background=request.background,
             )
         )
         async with aclosing(events):

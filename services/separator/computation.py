@@ -3,7 +3,8 @@
     waiting ──▶ measuring ──▶ separating ──▶ keeping ──▶ done
 
 A computation runs as long as someone wants it. Its readers watch it from outside: `changed` is set
-(and replaced) whenever there is something new.
+(and replaced) whenever there is something new. Those of them who listen meanwhile say how urgent
+it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -26,6 +28,7 @@ from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.collector import Collector
 from services.separator.engines import Engine
+from services.separator.playhead import Audience, Playhead
 from services.separator.scheduler import Result, Scheduler
 from services.separator.segments import Plan, plan_segments, shift_offsets
 from services.separator.spool import Spool
@@ -70,6 +73,7 @@ class Computation:
         members: The networks to run.
         rooms: What to work with.
         retry_after_seconds: What is told where too many wait.
+        listened: Whether its first reader listens.
 
     Raises:
         QueueFullError: too many wait already.
@@ -92,6 +96,8 @@ class Computation:
         members: tuple[int, ...],
         rooms: Rooms,
         retry_after_seconds: float,
+        *,
+        listened: bool,
     ) -> None:
         self.recipe = recipe
         self.engine = engine
@@ -107,10 +113,11 @@ class Computation:
         self._rooms = rooms
         self._spool: Spool | None = None
         self._readers = 0
+        self._audience = Audience()
         self._began: float | None = None
         self._ended: float | None = None
         self._first_audio_seconds = 0.0
-        self._place = rooms.admission.ask(self._move_up, retry_after_seconds)
+        self._place = rooms.admission.ask(self._move_up, retry_after_seconds, listened=listened)
         self._task = asyncio.get_running_loop().create_task(self._run())
         self._task.add_done_callback(lambda _: self._end())
 
@@ -140,16 +147,23 @@ class Computation:
         """Has `call` called when the work ends, however it does."""
         self._task.add_done_callback(lambda _: call())
 
-    def join(self) -> None:
-        """Adds a reader, who must `leave`."""
+    def join(self, playhead: Playhead | None) -> None:
+        """Adds a reader, who must `leave`; without a playhead one who does not listen."""
         self._readers += 1
+        if playhead is not None:
+            self._audience.join(playhead)
+            self._place.change(listened=True)
 
-    def leave(self) -> None:
+    def leave(self, playhead: Playhead | None) -> None:
         """Takes a reader away; without any the work stops within a segment."""
         self._readers -= 1
+        if playhead is not None:
+            self._audience.leave(playhead)
         if not self._readers:
             self._task.cancel()
             self._close_spool()
+        elif not self._audience:
+            self._place.change(listened=False)
 
     async def stop(self) -> None:
         """Ends the work, whoever wants it, and waits until it has ended."""
@@ -276,7 +290,11 @@ class Computation:
                     cutter.cut, segment.input_start, segment.input_frames, plan.needed_from[number]
                 )
                 result = self._rooms.scheduler.submit(
-                    self, self.engine.backend, segment.member, samples
+                    self,
+                    self.engine.backend,
+                    segment.member,
+                    samples,
+                    partial(self._audience.due, max(0, segment.offset)),
                 )
                 under_way.append((number, result))
             while under_way:
@@ -291,7 +309,10 @@ class Computation:
         await in_thread(collector.collect, plan.segments[number], output, until)
         if until and not self.ready_frames:
             self._first_audio_seconds = self.seconds
-        self.ready_frames = max(self.ready_frames, until)
+        if until > self.ready_frames:
+            for silence in self._audience.silences(self.ready_frames, time.monotonic()):
+                metrics.count_silence(silence)
+            self.ready_frames = until
         self.fraction = (number + 1) / len(plan.segments)
         self._tell()
 
@@ -327,51 +348,3 @@ class Computation:
             waiting_tracks=self._rooms.admission.waiting,
             waiting_segments=self._rooms.scheduler.waiting_segments,
         )
-
-
-class Computations:
-    """Those under way, so that equal requests share one."""
-
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
-        self._under_way: dict[tuple[Recipe, tuple[int, ...]], Computation] = {}
-
-    def join(self, recipe: Recipe, engine: Engine, members: tuple[int, ...]) -> Computation:
-        """Returns the computation of `recipe` by `members`, begun where there is none.
-
-        The caller is its reader now and must `leave` it.
-
-        Raises:
-            QueueFullError: it is not under way, and too many wait already.
-        """
-        key = (recipe, members)
-        computation = self._under_way.get(key)
-        if computation is None or not computation.wanted:
-            computation = Computation(
-                recipe, engine, members, self._rooms, self._shortest_eta_seconds()
-            )
-            metrics.REQUESTS.labels("computed").inc()
-            self._under_way[key] = computation
-            computation.on_end(lambda: self._forget(key, computation))
-        else:
-            metrics.REQUESTS.labels("shared").inc()
-            tracing.add_link(computation.span_context)
-        computation.join()
-        return computation
-
-    async def close(self) -> None:
-        """Stops all work, and waits until it has ended."""
-        for computation in list(self._under_way.values()):
-            await computation.stop()
-
-    def _forget(self, key: tuple[Recipe, tuple[int, ...]], computation: Computation) -> None:
-        if self._under_way.get(key) is computation:
-            del self._under_way[key]
-
-    def _shortest_eta_seconds(self) -> float:
-        known = [
-            computation.eta_seconds
-            for computation in self._under_way.values()
-            if computation.fraction
-        ]
-        return max(1.0, min(known, default=5.0))

@@ -18,6 +18,7 @@ class SeparationRequest:
         stems: Stems to stream, at least one, without repeats.
         start_frame: First frame wanted, at the model's rate.
         shifts: Random shifts to average over, 0 to 10.
+        background: Whether nobody listens or waits meanwhile.
     """
 
     track_sha256: str
@@ -25,6 +26,7 @@ class SeparationRequest:
     stems: tuple[str, ...]
     start_frame: int = 0
     shifts: int = 0
+    background: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 
 from services.runtime.metrics import begin_at_zero, counter, gauge, histogram
-
-if TYPE_CHECKING:
-    from services.separator.admission import Admission
-    from services.separator.scheduler import Scheduler
 
 _SPEEDS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 
@@ -49,6 +45,15 @@ SPEED = histogram(
     ("model",),
     buckets=_SPEEDS,
 )
+LIVE_SEGMENTS = counter(
+    "mixdown_separator_live_segments_total",
+    "Segments for somebody who listens meanwhile, after the first audio: whose audio was there "
+    "before the listener had played what came before (in_time), or not (late).",
+    ("outcome",),
+)
+SILENCE_SECONDS = histogram(
+    "mixdown_separator_silence_seconds", "How long listeners waited for segments that were late."
+)
 AUDIO_SECONDS = counter(
     "mixdown_separator_audio_seconds_total", "Seconds of music that were separated.", ("model",)
 )
@@ -81,12 +86,17 @@ DEVICE_MEMORY = gauge(
 )
 
 
-def observe(admission: Admission, scheduler: Scheduler) -> None:
+def observe(
+    waiting_tracks: Callable[[], int],
+    running_tracks: Callable[[], int],
+    waiting_segments: Callable[[], int],
+) -> None:
     """Has the queues, and the memory of a GPU, looked at whenever metrics are fetched."""
-    WAITING_TRACKS.set_function(lambda: admission.waiting)
-    RUNNING_TRACKS.set_function(lambda: admission.running)
-    WAITING_SEGMENTS.set_function(lambda: scheduler.waiting_segments)
+    WAITING_TRACKS.set_function(waiting_tracks)
+    RUNNING_TRACKS.set_function(running_tracks)
+    WAITING_SEGMENTS.set_function(waiting_segments)
     begin_at_zero(REQUESTS, ["store", "computed", "shared"])
+    begin_at_zero(LIVE_SEGMENTS, ["in_time", "late"])
     if torch.cuda.is_available():
         DEVICE_MEMORY.labels("allocated").set_function(torch.cuda.memory_allocated)
         DEVICE_MEMORY.labels("reserved").set_function(torch.cuda.memory_reserved)
@@ -106,6 +116,13 @@ def count_batch(backend: str, segments: int, most: int, seconds: float) -> None:
     SEGMENTS.labels(backend).inc(segments)
     BUSY_SECONDS.labels(backend).inc(seconds)
     OCCUPANCY.labels(backend).observe(segments / most)
+
+
+def count_silence(seconds: float) -> None:
+    """Counts a segment for a listener who had been without sound for so long; 0 is in time."""
+    LIVE_SEGMENTS.labels("late" if seconds else "in_time").inc()
+    if seconds:
+        SILENCE_SECONDS.observe(seconds)
 
 
 def count_separation(

@@ -1,9 +1,9 @@
-"""Decides which segments the device computes next.
+"""The way of segments to the device and back.
 
-Segments of all running tracks wait here, a queue for each track. A step takes a batch fairly: one
-segment of each track in turn, beginning with the track that was served longest ago, until the
-batch is full. So an hour of music does not hold up half a minute, and one track alone fills the
-device. Segments of one batch go through the same network and have the same length.
+Segments of all running tracks wait here, a queue for each track. `batch.py` decides which of them
+make the next batch: what listeners want soon, else the tracks in turn. So an hour of music does not
+hold up half a minute, and one track alone fills the device. Segments of one batch go through the
+same network and have the same length.
 
 The loop is `schedule → run → hand out`. All of it runs on the event loop but `run`, which has
 threads of its own. When a batch does not fit into the device's memory, half of it is tried, and no
@@ -13,9 +13,10 @@ larger batch again.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -26,12 +27,23 @@ import structlog
 from services.runtime.audio.reader import Samples
 from services.separator import metrics
 from services.separator.backends.backend import Backend, DeviceMemoryError, StemBatch
+from services.separator.batch import Waiting, choose_batch
 from services.separator.errors import OutOfDeviceMemoryError
 from services.separator.overlap_add import StemSamples
 
 _log = structlog.get_logger("mixdown.separator.scheduler")
 
 Result = asyncio.Future[StemSamples]
+
+Due = Callable[[float], float]
+"""Tells at a time (of `time.monotonic`) when a listener wants what a segment brings."""
+
+_NEWEST_STEP = 0.2
+"""What the newest batch counts in the mean time of a batch."""
+
+
+def _never(_: float) -> float:
+    return math.inf
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class _Work:
     backend: Backend
     member: int
     samples: Samples
+    due: Due
     result: Result = field(compare=False)
 
     @property
@@ -76,13 +89,22 @@ class Scheduler:
         self.statistics = SchedulerStatistics()
         self._tracks: OrderedDict[Hashable, deque[_Work]] = OrderedDict()
         self._limits: WeakKeyDictionary[Backend, int] = WeakKeyDictionary()
+        self._step_seconds: WeakKeyDictionary[Backend, float] = WeakKeyDictionary()
+        self._passed_over = 0
         self._arrived = asyncio.Event()
         self._free = asyncio.Semaphore(depth)
         self._device = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="device")
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop().create_task(self._schedule())
 
-    def submit(self, track: Hashable, backend: Backend, member: int, samples: Samples) -> Result:
+    def submit(
+        self,
+        track: Hashable,
+        backend: Backend,
+        member: int,
+        samples: Samples,
+        due: Due = _never,
+    ) -> Result:
         """Queues a segment of a track; cancelling the result takes it out again.
 
         Args:
@@ -90,17 +112,15 @@ class Scheduler:
             backend: Computes it.
             member: Which network of the backend's model.
             samples: `float32` `[channels, frames]`, normalised.
+            due: When a listener wants it; asked before each batch.
 
         Returns:
             `float32` `[stems, channels, frames]`, or OutOfDeviceMemoryError, or what the backend
             raised.
         """
         result: Result = asyncio.get_running_loop().create_future()
-        work = _Work(backend, member, samples, result)
-        if track not in self._tracks:
-            self._tracks[track] = deque()
-            self._tracks.move_to_end(track, last=False)  # who is new has waited for nothing yet
-        self._tracks[track].append(work)
+        work = _Work(backend, member, samples, due, result)
+        self._tracks.setdefault(track, deque()).append(work)
         self._arrived.set()
         return result
 
@@ -133,22 +153,32 @@ class Scheduler:
         self._drop_cancelled()
         if not self._tracks:
             return []
-        head = next(iter(self._tracks.values()))[0]
-        limit = self._limits.get(head.backend, head.backend.max_batch)
-        batch: list[_Work] = []
-        served = True
-        while served and len(batch) < limit:
-            served = False
-            for track in list(self._tracks):
-                queue = self._tracks[track]
-                if len(batch) == limit or queue[0].group != head.group:
-                    continue
-                batch.append(queue.popleft())
-                served = True
-                self._tracks.move_to_end(track)
-                if not queue:
-                    del self._tracks[track]
-        return batch
+        now = time.monotonic()
+        tracks = list(self._tracks)  # the one first that was served longest ago
+        queues = [self._tracks[track] for track in tracks]
+        choice = choose_batch(
+            [[self._told(work, now) for work in queue] for queue in queues],
+            lambda number: self._most(queues[number][0].backend),
+            now,
+            self._passed_over,
+        )
+        self._passed_over = choice.passed_over
+        return [self._pop(tracks[number]) for number in choice.tracks]
+
+    def _told(self, work: _Work, now: float) -> Waiting:
+        # A batch of its own must be through by the time that it is due.
+        step_seconds = self._step_seconds.get(work.backend, 0.0)
+        return Waiting(work.group, work.due(now) - step_seconds)
+
+    def _most(self, backend: Backend) -> int:
+        return self._limits.get(backend, backend.max_batch)
+
+    def _pop(self, track: Hashable) -> _Work:
+        work = self._tracks[track].popleft()
+        self._tracks.move_to_end(track)
+        if not self._tracks[track]:
+            del self._tracks[track]
+        return work
 
     def _drop_cancelled(self) -> None:
         for track in list(self._tracks):
@@ -170,12 +200,16 @@ class Scheduler:
         if isinstance(error, DeviceMemoryError):
             await self._shrink(batch, error)
         else:
-            seconds = time.monotonic() - began
-            self.statistics.batches += 1
-            self.statistics.segments += len(batch)
-            self.statistics.busy_seconds += seconds
-            metrics.count_batch(backend.name, len(batch), backend.max_batch, seconds)
+            self._count(backend, len(batch), time.monotonic() - began)
             _hand_out(batch, error, None if error else running.result())
+
+    def _count(self, backend: Backend, segments: int, seconds: float) -> None:
+        mean = self._step_seconds.get(backend, seconds)
+        self._step_seconds[backend] = mean + _NEWEST_STEP * (seconds - mean)
+        self.statistics.batches += 1
+        self.statistics.segments += segments
+        self.statistics.busy_seconds += seconds
+        metrics.count_batch(backend.name, segments, backend.max_batch, seconds)
 
     async def _shrink(self, batch: list[_Work], error: DeviceMemoryError) -> None:
         metrics.MEMORY_EXHAUSTED.inc()

@@ -12,7 +12,8 @@ import structlog
 from services.runtime.blobs import BlobStore
 from services.runtime.errors import BlobNotFoundError
 from services.separator import metrics
-from services.separator.computation import Computation, Computations
+from services.separator.computation import Computation
+from services.separator.computations import Computations
 from services.separator.engines import Engine, Engines
 from services.separator.errors import (
     InvalidShiftsError,
@@ -28,6 +29,7 @@ from services.separator.events import (
     SeparationRequest,
     Started,
 )
+from services.separator.playhead import Playhead
 from services.separator.stem_store import Recipe, StemStore, StoredStem
 from services.separator.worker_thread import in_thread
 
@@ -119,7 +121,12 @@ class Separator:
         missing: Collection[str],
     ) -> AsyncGenerator[Event, None]:
         members = engine.model.members_for(missing)
-        computation = self._computations.join(recipe, engine, members)
+        playhead = (
+            None
+            if request.background
+            else Playhead(engine.model.sample_rate_hz, request.start_frame, time.monotonic())
+        )
+        computation = self._computations.join(recipe, engine, members, playhead)
         try:
             position = None
             while computation.frames is None:
@@ -129,12 +136,12 @@ class Separator:
                     position = computation.position
                     yield Queued(position)
                 await changed.wait()
-            answer = self._send(request, engine, stored, computation)
+            answer = self._send(request, engine, stored, computation, playhead)
             async with aclosing(answer):
                 async for event in answer:
                     yield event
         finally:
-            computation.leave()
+            computation.leave(playhead)
 
     async def _send(
         self,
@@ -142,6 +149,7 @@ class Separator:
         engine: Engine,
         stored: dict[str, StoredStem],
         computation: Computation | None,
+        playhead: Playhead | None = None,
     ) -> AsyncGenerator[Event, None]:
         began = time.monotonic()
         model = engine.model
@@ -180,6 +188,8 @@ class Separator:
                     async for chunk in chunks:
                         yield chunk
                 position = max(position, ready)
+                if playhead is not None:
+                    playhead.send(position, time.monotonic())
         finally:
             for reader in readers.values():
                 reader.close()

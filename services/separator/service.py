@@ -16,7 +16,8 @@ from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.api import SERVICE, SeparatorApi
 from services.separator.backends.choice import BackendChoice
-from services.separator.computation import Computations, Rooms
+from services.separator.computation import Rooms
+from services.separator.computations import Computations
 from services.separator.cores import available_cores
 from services.separator.engines import Engines
 from services.separator.errors import SeparatorError
@@ -74,7 +75,11 @@ class SeparatorService:
         on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
         self.scheduler = Scheduler(depth=2 if on_gpu else 1)
         admission = Admission(settings.running_tracks, settings.queue_limit)
-        metrics.observe(admission, self.scheduler)
+        metrics.observe(
+            waiting_tracks=lambda: admission.waiting,
+            running_tracks=lambda: admission.running,
+            waiting_segments=lambda: self.scheduler.waiting_segments,
+        )
         rooms = Rooms(
             blobs=blobs,
             stems=stems,

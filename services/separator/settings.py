@@ -49,10 +49,19 @@ class SeparatorSettings(BlobSettings):
     running_tracks: int = Field(
         default=4,
         ge=1,
-        description="Tracks that are computed at the same time, taking turns by segments.",
+        description=(
+            "Tracks that are computed at the same time, by segments: those whose listeners need "
+            "them soon first, else in turn. As many with listeners are computed beside tracks that "
+            "nobody listens to, so at most twice as many in all."
+        ),
     )
     queue_limit: int = Field(
-        default=32, ge=0, description="Requests that may wait; further ones get QUEUE_FULL."
+        default=32,
+        ge=0,
+        description=(
+            "Tracks that may wait; further ones get QUEUE_FULL. Those that nobody listens to wait "
+            "behind, and take no place from, those with listeners."
+        ),
     )
     overlap: float = Field(
         default=0.25,

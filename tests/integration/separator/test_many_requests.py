@@ -17,12 +17,13 @@ from services.runtime.audio.level_store import LevelStore
 from services.runtime.audio.levels import Levels
 from tests.integration.separator.conftest import Bench, running_separator
 from tests.integration.separator.test_api import collect, kinds, pcm, started, until
+from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import RATE_HZ, STEMS, write_bag
 
 
 async def position_told(call: aio.UnaryStreamCall, position: int) -> None:
     """Reads until the request is told that `position` others are ahead of it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             response = await call.read()
             if response.HasField("queued") and response.queued.position == position:
@@ -42,7 +43,7 @@ async def test_everyone_in_the_line_is_told_each_step_forward(tmp_path: Path) ->
         await position_told(calls[3], 1)
         calls[0].cancel()  # who was computed makes room for the first of the line
         await position_told(calls[3], 0)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await calls[2].read()).HasField("started"):
                 pass
         for call in calls[2:]:
@@ -63,7 +64,7 @@ async def test_of_many_requests_those_that_leave_are_done_with_and_the_last_is_s
         await asyncio.sleep(0.1)
         for call in calls:
             call.cancel()
-        responses = await asyncio.wait_for(staying, 20)
+        responses = await asyncio.wait_for(staying, PATIENCE_SECONDS)
         assert len(pcm(responses, "vocals")) == 8 * 3 * RATE_HZ
         await until(lambda: bench.service.scheduler.waiting_segments == 0)
         segments = bench.service.scheduler.statistics.segments
@@ -123,7 +124,7 @@ async def test_a_request_that_was_refused_for_its_place_is_served_when_it_comes_
         with pytest.raises(aio.AioRpcError):
             await collect(bench, other)
         running.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
                     responses = await collect(bench, other)
@@ -131,3 +132,43 @@ async def test_a_request_that_was_refused_for_its_place_is_served_when_it_comes_
                 except aio.AioRpcError:
                     await asyncio.sleep(0.05)
         assert kinds(responses)[-1] == "finished"
+
+
+async def test_work_in_the_background_holds_up_nobody_who_listens(tmp_path: Path) -> None:
+    """Though it has the only place, and fills the line."""
+    async with running_separator(tmp_path, running_tracks=1, queue_limit=1) as bench:
+        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        calls = []
+        for seed in (1, 2):
+            track = bench.put_music(120.0, seed=seed)
+            calls.append(bench.stub.Separate(bench.request(track, background=True)))
+            await calls[-1].read()
+        responses = await asyncio.wait_for(
+            collect(bench, bench.request(bench.put_music(3.0, seed=3))), 30
+        )
+        assert kinds(responses)[0] == "started"
+        assert len(pcm(responses, "vocals")) == 8 * 3 * RATE_HZ
+        assert not calls[0].done()
+        for call in calls:
+            call.cancel()
+
+
+async def test_work_in_the_background_that_somebody_asks_for_too_is_no_longer(
+    tmp_path: Path,
+) -> None:
+    async with running_separator(tmp_path, running_tracks=1, queue_limit=2) as bench:
+        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        running = bench.stub.Separate(bench.request(bench.put_music(120.0, seed=1)))
+        await running.read()
+        other, wanted = bench.put_music(2.0, seed=2), bench.put_music(2.0, seed=3)
+        calls = []
+        for track in (other, wanted):
+            calls.append(bench.stub.Separate(bench.request(track, background=True)))
+            await calls[-1].read()
+        listening = bench.stub.Separate(bench.request(wanted))
+        assert (await listening.read()).queued.position == 0
+        await position_told(calls[0], 1)  # the other one is behind it now
+        listening.cancel()
+        await position_told(calls[0], 0)
+        for call in (running, *calls):
+            call.cancel()

@@ -52,6 +52,22 @@ async def test_requests_are_told_apart_by_where_their_stems_come_from(bench: Ben
     }
 
 
+async def test_segments_for_who_listens_are_counted_in_time_or_late(bench: Bench):
+    """But for the first ones, until the first audio was sent."""
+    live = [
+        growth("mixdown_separator_live_segments_total", outcome=outcome)
+        for outcome in ("in_time", "late")
+    ]
+    segments = growth("mixdown_separator_segments_total", backend="torch-cpu")
+    await separate(bench, bench.put_music(4.0, seed=1))
+    before = sum(count() for count in live)
+    assert 0 < before < segments()
+    track = bench.put_music(4.0, seed=2)
+    async for _ in bench.stub.Separate(bench.request(track, background=True)):
+        pass
+    assert sum(count() for count in live) == before
+
+
 async def test_the_queue_and_what_it_refuses_can_be_seen(tmp_path: Path):
     refused = growth("mixdown_separator_refused_total")
     cancelled = growth("mixdown_separator_separations_total", model="tiny", outcome="cancelled")

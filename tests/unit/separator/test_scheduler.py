@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from services.separator.backends.backend import DeviceMemoryError
 from services.separator.errors import OutOfDeviceMemoryError
-from services.separator.scheduler import Result, Scheduler
+from services.separator.scheduler import Due, Result, Scheduler
 from tests.patience import PATIENCE_SECONDS
 
 Array = npt.NDArray[np.float32]
@@ -49,6 +51,11 @@ def segment(value: float, frames: int = 4) -> Array:
     return np.full((2, frames), value, np.float32)
 
 
+def due_in(seconds: float) -> Due:
+    at = time.monotonic() + seconds
+    return lambda _: at
+
+
 @pytest.fixture
 async def scheduler() -> AsyncIterator[Scheduler]:
     scheduler = Scheduler()
@@ -64,13 +71,23 @@ async def until_inside(device: Device, batches: int) -> None:
 
 
 async def submit_held(
-    scheduler: Scheduler, device: Device, work: list[tuple[str, float]]
+    scheduler: Scheduler,
+    device: Device,
+    work: list[tuple[str, float]],
+    in_seconds: dict[str, float] | None = None,
 ) -> list[Result]:
-    """Submits all of `work` while the device is busy with a first segment, −1."""
+    """Submits all of `work` while the device is busy with a first segment, −1.
+
+    `in_seconds` tells in how long, from now on, listeners want the segments of a track.
+    """
     device.gate.clear()
     first = scheduler.submit("first", device, 0, segment(-1))
-    await until_inside(device, 1)
-    results = [scheduler.submit(track, device, 0, segment(value)) for track, value in work]
+    await asyncio.sleep(0.01)
+    dues = {track: due_in(seconds) for track, seconds in (in_seconds or {}).items()}
+    results = [
+        scheduler.submit(track, device, 0, segment(value), dues.get(track, due_in(math.inf)))
+        for track, value in work
+    ]
     device.gate.set()
     await first
     return results
@@ -102,6 +119,36 @@ async def test_a_batch_takes_of_every_track(scheduler: Scheduler) -> None:
     ]
     await asyncio.gather(*await submit_held(scheduler, device, work))
     assert [sorted(batch) for batch in device.batches[1:]] == [[0, 1, 10, 11], [2, 3, 12, 13]]
+
+
+async def test_what_listeners_want_soonest_is_computed_first(scheduler: Scheduler) -> None:
+    device = Device()
+    work = [(track, value) for value, track in enumerate(["unheard", "later", "soon", "soon"])]
+    in_seconds = {"later": 20.0, "soon": 1.0}
+    await asyncio.gather(*await submit_held(scheduler, device, work, in_seconds))
+    assert device.batches == [[-1], [2], [3], [1], [0]]
+
+
+async def test_the_eighth_batch_is_of_what_nobody_listens_to(scheduler: Scheduler) -> None:
+    device = Device()
+    work = [("unheard", 100.0), *(("heard", float(value)) for value in range(20))]
+    await asyncio.gather(*await submit_held(scheduler, device, work, {"heard": 0.0}))
+    assert [values[0] for values in device.batches].index(100.0) == 8
+
+
+async def test_when_a_segment_is_due_is_asked_before_each_batch(scheduler: Scheduler) -> None:
+    """A listener may have run dry, left or come since the segment was submitted."""
+    device, due_at = Device(), {"a": math.inf, "b": math.inf}
+    device.gate.clear()
+    results = [scheduler.submit("first", device, 0, segment(-1))]
+    await asyncio.sleep(0.01)
+    for value, track in enumerate("ab"):
+        result = scheduler.submit(track, device, 0, segment(value), lambda _, t=track: due_at[t])
+        results.append(result)
+    due_at["b"] = time.monotonic()
+    device.gate.set()
+    await asyncio.gather(*results)
+    assert device.batches == [[-1], [1], [0]]
 
 
 async def test_a_lone_track_fills_the_batch(scheduler: Scheduler) -> None:
