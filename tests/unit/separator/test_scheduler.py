@@ -82,7 +82,7 @@ async def submit_held(
     """
     device.gate.clear()
     first = scheduler.submit("first", device, 0, segment(-1))
-    await asyncio.sleep(0.01)
+    await until_inside(device, 1)
     dues = {track: due_in(seconds) for track, seconds in (in_seconds or {}).items()}
     results = [
         scheduler.submit(track, device, 0, segment(value), dues.get(track, due_in(math.inf)))
@@ -141,7 +141,7 @@ async def test_when_a_segment_is_due_is_asked_before_each_batch(scheduler: Sched
     device, due_at = Device(), {"a": math.inf, "b": math.inf}
     device.gate.clear()
     results = [scheduler.submit("first", device, 0, segment(-1))]
-    await asyncio.sleep(0.01)
+    await until_inside(device, 1)
     for value, track in enumerate("ab"):
         result = scheduler.submit(track, device, 0, segment(value), lambda _, t=track: due_at[t])
         results.append(result)
