@@ -48,6 +48,11 @@ class Listener:
         self._pipe: asyncio.Queue[conversation_pb2.TurnEvent | None] = asyncio.Queue(_PIPE_EVENTS)
 
     @property
+    def is_present(self) -> bool:
+        """Whether it has not gone."""
+        return self._present
+
+    @property
     def wants_audio(self) -> bool:
         """Whether audio would be delivered."""
         return self._audio and self._present

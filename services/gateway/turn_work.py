@@ -162,6 +162,7 @@ class TurnWork:
     async def _stream(self, request: remixer_pb2.RenderRequest) -> list[str]:
         request.offsets_bytes.clear()
         request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
+        request.background = not self._playback.listener.is_present
         call = self._remixer.Render(request)
         try:
             async for response in call:

@@ -120,6 +120,7 @@ def request_from_message(message: remixer_pb2.RenderRequest) -> RenderRequest:
         else None,
         model=message.model,
         offsets_bytes={name: max(0, offset) for name, offset in message.offsets_bytes.items()},
+        background=message.background,
     )
 
 

@@ -43,6 +43,7 @@ class RenderRequest:
         loudness_lufs: Integrated loudness that the mix is brought to; None leaves it.
         model: Separation model; empty for the separator's default.
         offsets_bytes: Bytes that the caller has already, by name of output.
+        background: Whether nobody listens or waits meanwhile.
     """
 
     track: Blob
@@ -53,6 +54,7 @@ class RenderRequest:
     loudness_lufs: float | None = None
     model: str = ""
     offsets_bytes: Mapping[str, int] = field(default_factory=dict)
+    background: bool = False
 
     def __post_init__(self) -> None:
         if not self.outputs:

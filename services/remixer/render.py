@@ -210,7 +210,10 @@ class _Job:
         self, pipeline: Pipeline, stems: tuple[str, ...]
     ) -> AsyncGenerator[Event, None]:
         """Feeds the pipeline with stems, and renders what can be rendered meanwhile."""
-        source = self._separator.separate(self._request.track, self._model, stems)
+        request = self._request
+        source = self._separator.separate(
+            request.track, self._model, stems, background=request.background
+        )
         async with aclosing(source) as stem_events:
             while True:
                 coming = asyncio.ensure_future(anext(stem_events, None))

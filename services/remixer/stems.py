@@ -103,9 +103,15 @@ class Separator:
         )
 
     async def separate(
-        self, track: Blob, model: str, stems: Sequence[str]
+        self, track: Blob, model: str, stems: Sequence[str], *, background: bool = False
     ) -> AsyncGenerator[StemEvent, None]:
         """Yields what the separator sends. Closing the iterator cancels the call.
+
+        Args:
+            track: The track.
+            model: The model.
+            stems: The stems.
+            background: Whether nobody listens or waits meanwhile.
 
         Raises:
             StemsLostError: the stream has a gap, or no end.
@@ -115,6 +121,7 @@ class Separator:
                 track=audio_pb2.Blob(sha256=track.sha256, size_bytes=track.size_bytes),
                 model=model,
                 stems=stems,
+                background=background,
             )
         )
         frames = dict.fromkeys(stems, 0)

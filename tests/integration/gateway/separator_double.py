@@ -3,7 +3,8 @@
 Run as a process of its own. Models tell how it behaves: "shares" is quick, "slow" sends a quarter
 of a second of audio every 50 ms, "stuck" stops after a second of audio, "held" does so while there
 is a file `held` beside the counter, "full" has no place, "busy" has one at the third request. How
-many calls run is written to a file, the counter.
+many calls run is written to a file, the counter; whether each is in the background to `background`
+beside it, a line each.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class SharesSeparator(separator_pb2_grpc.SeparatorServiceServicer):
             if self._refused % 3:
                 raise QueueFullError("Too many requests wait.", retry_after_seconds=0.1)
         self._count(1)
+        with self._counter.with_name("background").open("a") as file:
+            file.write(f"{request.track.sha256} {request.background}\n")
         try:
             async for response in self._stems(request):
                 yield response
