@@ -202,6 +202,11 @@ def _complained(clause: Clause) -> Clause:
         rest = clause.lexemes[covering + 1 :]
         start = next((i for i, item in enumerate(rest) if _measures(item)), len(rest))
         return replace(clause, lexemes=(*clause.lexemes[:covering], _TOO_LOUD, *rest[start:]))
+    if _is_drowned(clause):
+        lexemes = tuple(
+            _TOO_MUCH if _drowns(item) else item for item in clause.lexemes if not item.has("in")
+        )
+        return replace(clause, lexemes=lexemes)
     if _sticks_out(clause):
         lexemes = tuple(_TOO_LOUD if item.text in _STICKING else item for item in clause.lexemes)
         return replace(clause, lexemes=lexemes)
@@ -221,6 +226,24 @@ _STICKING = {
     "pokes out", "poking out", "leap out", "leaps out", "pop out", "pops out", "popping out",
 }  # fmt: skip
 _TOO_LOUD = Lexeme("too loud", (("toomuch", "toomuch"),))
+
+
+_TOO_MUCH = Lexeme("too much", (("toomuch", "toomuch"),))
+
+
+def _drowns(item: Lexeme) -> bool:
+    return item.text.split()[0] in {"drowning", "swimming", "drowned", "swamped", "lost"}
+
+
+def _is_drowned(clause: Clause) -> bool:
+    """Whether a part is told to have too much of an effect: "the vocals are drowning in reverb"."""
+    told = [item for item in clause.lexemes if _drowns(item)]
+    effects = ("reverb", "echo", "distortion", "chorus")
+    nouns = any(item.has(kind) for item in clause.lexemes for kind in effects if item not in told)
+    asks = clause.any_of((*ASKING, "more", "less", "like", "up")) or any(
+        item.has("filler", "polite") for item in clause.lexemes
+    )
+    return len(told) == 1 and nouns and clause.is_target_first and not asks
 
 
 def _measures(item: Lexeme) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.interpreter.builtin.clauses import Clause, is_filler
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.language.lexemes import Lexeme
 
 _BARE_NO = {
@@ -19,7 +19,7 @@ def without_denied(clauses: list[Clause]) -> list[Clause]:
     """Drops instructions that the clause after them denies, and the denial."""
     kept: list[Clause] = []
     for clause in clauses:
-        if kept and denies(clause):
+        if kept and (denies(clause) or _leaves_as_it_is(kept[-1], clause)):
             while kept.pop().joiner == "and" and kept:
                 pass
             continue
@@ -45,6 +45,16 @@ def denies(clause: Clause) -> bool:
     return any(item.has("decline") and item.text not in _BARE_NO for item in clause.lexemes)
 
 
+def _leaves_as_it_is(before: Clause, clause: Clause) -> bool:
+    """Whether "but I would leave them dry" denies "you might add reverb"."""
+    if clause.joiner != "but" or not (clause.has("leave") and clause.has("pronoun")):
+        return False
+    same = [kind for kind in EFFECT_KINDS if before.has(kind) and clause.has(kind)]
+    rest = clause.without(lambda item: any(item.has(kind) for kind in same))
+    return bool(same) and bool(rest.lexemes) and all(map(_may_deny, rest.lexemes))
+
+
 def _may_deny(item: Lexeme) -> bool:
     said = any(item.has(kind) for kind in _KEPT) and not item.has("leave", "unneeded")
-    return bool(item.mark) or is_filler(item) or item.text in _DISAGREEING or said
+    words = item.text in _DISAGREEING or item.text == "do"
+    return bool(item.mark) or is_filler(item) or words or said

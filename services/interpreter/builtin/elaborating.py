@@ -114,19 +114,26 @@ def _limits(before: Clause, piece: Clause) -> bool:
     )
 
 
-def _tells_manner(before: Clause, piece: Clause) -> bool:
+def tells_manner(before: Clause, piece: Clause) -> bool:
     """Whether "but keep it subtle" and ": max" only tell how much of an effect is meant."""
-    if piece.joiner not in {",", "but", "and", "with", ":"} or piece.unknown or piece.numbers():
+    if piece.unknown or piece.numbers() or piece.is_question:
         return False
     grades = (*(kind for kind in PARAMETER_KINDS if kind != "medium"), "less", "toomuch")
-    graded = before.any_of(grades) or before.numbers()
+    graded = before.any_of(grades) or bool(before.numbers())
     manners = piece.any_of(("small", "big", "max", "hard"))
     told = manners and all(
         is_filler(item)
         or any(item.has(k) for k in ("small", "big", "max", "hard", "leave", "set", "pronoun"))
         for item in piece.lexemes
     )
-    return told and not graded and before.any_of(EFFECT_KINDS) and not before.any_of(("remove",))
+    graded = graded or before.any_of(("remove", "off", "undo", "reset"))
+    return told and not graded and before.any_of((*EFFECT_KINDS, "up", "down"))
+
+
+def manner_of(piece: Clause) -> Clause:
+    """Returns of "keep it subtle" what tells how much."""
+    kinds = ("leave", "set", "pronoun")
+    return piece.without(lambda item: any(item.has(kind) for kind in kinds))
 
 
 def _names_means(before: Clause, piece: Clause) -> bool:
@@ -163,7 +170,6 @@ def _names_other_side(before: Clause, piece: Clause) -> bool:
 _ELABORATING = (
     _names_other_side,
     _shares_way,
-    _tells_manner,
     _shares_number, _completes_eq, _tells_how_much, _limits, _lists_bands, _names_means,
 )  # fmt: skip
 """What makes a piece part of the one before."""

@@ -24,7 +24,7 @@ from services.interpreter.builtin.clauses import (
     Clause,
     is_filler,
 )
-from services.interpreter.builtin.elaborating import elaborates
+from services.interpreter.builtin.elaborating import elaborates, manner_of, tells_manner
 from services.interpreter.builtin.pairs import apart
 from services.interpreter.builtin.pictured import pictured
 from services.interpreter.builtin.sharing import carried, shared, softened, tonal, varied
@@ -179,24 +179,13 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
         before = result[-1] if result and not waiting else None
         nothing_but = piece.has("only") and waiting and all(map(is_not_wanted, waiting))
         if _is_only_targets(piece) and not _has_same(piece) and not nothing_but:
-            if before is not None and _says_other_amount(before, piece):
-                result.append(piece)
-            elif _names_at_last(result, piece, following) or _belongs_before(
-                before, piece, following
-            ):
-                assert before is not None
-                result[-1] = _merged(before, piece)
-            elif following is not None and following.joiner != ".":
-                waiting.append(piece)
-            else:
-                result.append(_with_waiting(waiting, piece))
-                waiting = []
+            _join_names(result, waiting, piece, following)
             continue
         if nothing_but or (waiting and counts_files(piece)):
             # "not the drums, not the bass, just the voice"; "vocals and bass, two files"
             files = replace(piece, lexemes=(AS_FILES,))
             result.append(piece if nothing_but else _with_waiting(waiting, files))
-            waiting = []
+            waiting.clear()
             continue
         if before is not None and (names_step(before, piece) or says_both(before, piece)):
             continue
@@ -206,26 +195,54 @@ def _joined(pieces: list[Clause]) -> list[Clause]:
         if _lists_with_only(piece, following) or _lists_with_give(piece, following):
             waiting.append(piece)
             continue
-        if _is_only_parameters(piece) and piece.joiner != "." and not waiting:
-            goes_on = before is not None and (before.has_action or _is_next_number(before, piece))
-            if before is not None and goes_on and piece.joiner != ":":
-                result[-1] = _merged(before, piece)
-                continue
-            if following is not None and following.has_action:
-                waiting.append(piece)
-                continue
-        if before is not None and _scopes(before, piece):
-            names = piece.without(lambda item: item.has("only"))
-            result[-1] = _merged(before, names)
+        completing = _completing(before, piece) if before is not None else None
+        if before is not None and completing is not None:
+            result[-1] = _merged(before, completing)
             continue
-        if before is not None and elaborates(before, piece):
-            result[-1] = _merged(before, piece)
+        if not waiting and _waits(piece, following):
+            waiting.append(piece)
             continue
         result.append(_with_waiting(waiting, piece))
-        waiting = []
+        waiting.clear()
     if waiting:
         result.append(_with_waiting(waiting[:-1], waiting[-1]))
     return result
+
+
+def _join_names(
+    result: list[Clause], waiting: list[Clause], piece: Clause, following: Clause | None
+) -> None:
+    """Puts a piece that only names parts where it belongs: before, behind, or apart."""
+    before = result[-1] if result and not waiting else None
+    if before is not None and _says_other_amount(before, piece):
+        result.append(piece)
+    elif before is not None and (
+        _names_at_last(result, piece, following) or _belongs_before(before, piece, following)
+    ):
+        result[-1] = _merged(before, piece)
+    elif following is not None and following.joiner != ".":
+        waiting.append(piece)
+    else:
+        result.append(_with_waiting(waiting, piece))
+        waiting.clear()
+
+
+def _completing(before: Clause, piece: Clause) -> Clause | None:
+    """Returns what a piece adds to the clause before it; None where it stands for itself."""
+    if tells_manner(before, piece):
+        return manner_of(piece)
+    goes_on = before.has_action or _is_next_number(before, piece)
+    if _is_only_parameters(piece) and piece.joiner not in {".", ":"} and goes_on:
+        return piece
+    if _scopes(before, piece):
+        return piece.without(lambda item: item.has("only"))
+    return piece if elaborates(before, piece) else None
+
+
+def _waits(piece: Clause, following: Clause | None) -> bool:
+    """Whether a piece only tells how much of what follows: "a bit, louder drums"."""
+    parameters = _is_only_parameters(piece) and piece.joiner != "."
+    return parameters and following is not None and following.has_action
 
 
 def _scopes(before: Clause, piece: Clause) -> bool:
@@ -263,8 +280,8 @@ def _names_at_last(result: list[Clause], piece: Clause, following: Clause | None
     )
 
 
-def _belongs_before(before: Clause | None, piece: Clause, following: Clause | None) -> bool:
-    if before is None or piece.joiner in {".", ":"} or not before.has_said_something:
+def _belongs_before(before: Clause, piece: Clause, following: Clause | None) -> bool:
+    if piece.joiner in {".", ":"} or not before.has_said_something:
         return False
     if following is not None and following.joiner == ":":
         return False

@@ -356,12 +356,6 @@ def _tells_of_project(clause: Clause) -> bool:
     return who != text and who.startswith(_PROJECTS)
 
 
-def _cuts_into_stems(clause: Clause) -> bool:
-    """Whether "chop it into its stems" separates, not rearranges."""
-    place = clause.index("group", "stems", "all")
-    return place > 0 and clause.lexemes[place - 1].text in {"into", "its", "all its", "up into"}
-
-
 _BORDERS = {"at the start", "at the beginning", "in the beginning", "at the end"}
 
 
@@ -372,7 +366,7 @@ def _read_unsupported(turn: Turn, clause: Clause, named: Named) -> bool:
         for name in operations
         if not clause.any_of(_HARMLESS_NEAR.get(name, ())) or not _HARMLESS_NEAR.get(name)
     ]
-    if "cutting and arranging" in kept and (clause.has("reverb") or _cuts_into_stems(clause)):
+    if "cutting and arranging" in kept and clause.any_of(("reverb", "separate")):
         kept.remove("cutting and arranging")
     borders = any(item.text in _BORDERS for item in clause.lexemes)
     if borders and clause.any_of(("reset", "undo", "neutral", "fade")):

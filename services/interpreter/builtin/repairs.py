@@ -74,9 +74,11 @@ def _repair_at(lexemes: list[Lexeme]) -> tuple[int, int] | None:
         pauses = bool(run) and (bool(run[0].mark) or run[0].text in _REFUSING)
         if pauses and [item.text for item in lexemes[end : end + 2]] == _MAKE_THAT:
             return (start, end + 2) if end + 2 < len(lexemes) else None
-        if not run or end == len(lexemes) or not _is_repair(run, lexemes[end]):
+        if not run or end == len(lexemes):
             continue
         before = lexemes[:start]
+        if not (_is_repair(run, lexemes[end:]) or _corrects_number(before, run, lexemes[end:])):
+            continue
         if any(
             item.number or (any(item.has(k) for k in _CONTENT) and not item.has("decline"))
             for item in before
@@ -89,7 +91,20 @@ def _may_repair(item: Lexeme) -> bool:
     return bool(item.mark) or item.text in _STRONG or item.text in _WEAK
 
 
-def _is_repair(run: list[Lexeme], following: Lexeme) -> bool:
+def _corrects_number(before: list[Lexeme], run: list[Lexeme], after: list[Lexeme]) -> bool:
+    """Whether another number takes the place of one: "up 3 no 4 dB", "…, actually 20"."""
+    words = [item.text for item in run if not item.mark]
+    said = next((item for item in after if not (item.has("by") or item.has("to"))), after[0])
+    if not words or words[0] not in _REFUSING or said.number is None:
+        return False
+    ends = next((item for item in after[after.index(said) + 1 :] if not item.has("filler")), None)
+    numbered = any(item.number for item in before[_start_of_last(before) :])
+    alone = ends is None or bool(ends.mark) or ends.has("and")
+    return numbered and (alone or bool(before[-1].number))
+
+
+def _is_repair(run: list[Lexeme], after: list[Lexeme]) -> bool:
+    following = after[0]
     words = [item.text for item in run if not item.mark]
     if not words or "not" in words:
         return False
@@ -102,11 +117,22 @@ def _is_repair(run: list[Lexeme], following: Lexeme) -> bool:
         if words[0] in _REFUSING - {"actually"} and len(words) > 1:
             return True  # "up five no sorry three dB"
         return not set(strong) <= mild or (bool(run[0].mark) and words != ["better"])
+    emphatic = len(words) > 1 and words[0] == "no"
+    if emphatic and words[1] == "actually":
+        return True  # "the bass is too loud no actually the drums are"
     # "louder, no, quieter": a "no" between pauses, or "louder, no actually quieter".
     if not run[0].mark or "no" not in words:
         return False
-    emphatic = len(words) > 1 and words[0] == "no"
+    if words == ["no"] and following.text == "the" and _is_bare_name(after[1:]):
+        return True  # "reverb on the drums, no the vocals"
     return emphatic or (words[-1] == "no" and (bool(run[-1].mark) or bool(following.number)))
+
+
+def _is_bare_name(items: list[Lexeme]) -> bool:
+    end = next((i for i, item in enumerate(items) if item.mark), len(items))
+    return end > 0 and all(
+        is_filler(item) or any(item.has(kind) for kind in NAMED_KINDS) for item in items[:end]
+    )
 
 
 def _applied(before: list[Lexeme], after: list[Lexeme]) -> list[Lexeme]:

@@ -290,7 +290,8 @@ _WANTING = {"want", "need", "have", "i want", "i need", "get", "let us have", "l
 def _wants_it_there(clause: Clause) -> bool:
     """Whether "I want that on the drums as well" repeats a change instead of asking for a stem."""
     wants = all(item.text in _WANTING for item in clause.with_kind("give"))
-    return wants and clause.has("pronoun", "that", "it", "same") and _is_on_target(clause)
+    placed = _is_on_target(clause) or clause.is_target_first  # "can the bass get that too"
+    return wants and clause.has("pronoun", "that", "it", "same") and placed
 
 
 def _opens_prompt(clause: Clause) -> bool:

@@ -9,11 +9,10 @@ from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     EFFECT_KINDS,
     NAMED_KINDS,
-    TARGET_KINDS,
     Clause,
     is_filler,
-    is_verb,
 )
+from services.interpreter.builtin.runon import starts_another
 from services.interpreter.language.lexemes import Lexeme
 
 
@@ -107,7 +106,7 @@ def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
         current = []
 
     for index, item in enumerate(lexemes):
-        if _starts_another(item, lexemes, index, current):
+        if starts_another(lexemes, index, current):
             close(",")
         kind = _joiner_kind(item, lexemes, index, current)
         if kind is None:
@@ -122,156 +121,6 @@ def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
             start_of_sentence = len(pieces)
     close("")
     return pieces
-
-
-_QUANTIFIERS = (("more", "more"), ("less", "less"), ("up", "loud"), ("down", "quiet"))
-
-
-def _starts_another(item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
-    """Whether a new instruction starts without a joining word: "more drums less vocals"."""
-    following = next((found for found in lexemes[index + 1 :] if not is_filler(found)), None)
-    if not current or following is None:
-        return False
-    if (item.has("mute") or item.has("unmute")) and _ends_with_name(current):
-        # "mute vocals unmute drums"
-        return _is_name(following) and Clause(tuple(current)).has_action
-    if _is_name(item) and current[-1].number and following.number:
-        return any(_is_name(found) for found in current)  # "vocals -3 dB drums +2 dB"
-    if _asks_after_statement(lexemes, index, current) or _tells_of_next(
-        item, lexemes, index, current
-    ):
-        return True
-    moves = following.has("up") or following.has("down")
-    if _is_name(item) and current[-1].number and moves and _is_complete(current):
-        return _numbered(lexemes[index + 1 :])  # "vocals up 2 dB drums down 3"
-    asks = current[0].has("question") or current[0].text in _AUXILIARIES
-    if (
-        not asks
-        and _is_complete(current)
-        and (_opens_command(item, following) or _tells_of_speaker(item))
-    ):
-        return True
-    denies = item.text == "no" and _is_name(following) and _ends_with_name(current)
-    if denies and Clause(tuple(current)).any_of(("more", "less", "up", "down")):
-        return True  # "less drums more vocals no bass"
-    quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
-    if any(item.has(*reading) for reading in _QUANTIFIERS) and _is_name(following):
-        return quantified and _ends_with_name(current)
-    if _starts_effect(item, following, current):
-        return True
-    # "treble up bass down", "guitar hard left piano hard right", "… with reverb piano hard left"
-    directed = ("up", "down", "mute", "side")
-    return (
-        _is_name(item)
-        and any(following.has(kind) for kind in (*directed, "hard"))
-        and any(current[-1].has(kind) for kind in (*directed, "reverb", "compression"))
-        and any(_is_name(found) for found in lexemes[:index])
-    )
-
-
-_HEADS = ("reverb", "compression", "pan", "pitch", "echo", "chorus", "distortion", "eq", "volume")
-
-
-def _starts_effect(item: Lexeme, following: Lexeme, current: list[Lexeme]) -> bool:
-    """Whether the next effect of a list begins: "vocals -1 dB reverb 20% pan left 10%"."""
-    heads = [kind for kind in _HEADS if item.has(kind)]
-    said = Clause(tuple(current))
-    if not heads or said.any_of(heads) or item.has("side"):
-        return False
-    measured = current[-1].number is not None or current[-1].has("side")
-    if not measured or not (following.number or following.has("side")):
-        return False
-    whole = said.any_of((*EFFECT_KINDS, "up", "down")) or bool(said.numbers("db"))
-    opened = any(found.has("and") or found.has("bound") for found in current)
-    return whole and not opened and not said.any_of(("set", "add", "give"))
-
-
-def _numbered(rest: list[Lexeme]) -> bool:
-    place = next((i for i, item in enumerate(rest) if not is_filler(item)), 0)
-    return len(rest) > place + 1 and any(item.number for item in rest[place + 1 : place + 3])
-
-
-_STATES = {"is", "are", "stay", "stays", "remain", "remains", "is fine", "are fine", "should stay"}
-
-
-def _tells_of_next(item: Lexeme, lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
-    """Whether the next part is only told of: "drums down 2 dB please the vocals are fine"."""
-    said = list(current)
-    while said and said[-1].has("filler"):
-        said.pop()
-    if not (_is_name(item) and said and _is_complete(said)) or index + 1 >= len(lexemes):
-        return False
-    last = next((found for found in reversed(current) if not found.has("filler", "article")), None)
-    if last is None or any(last.has(kind) for kind in (*_LEADING, "target", "six", "group")):
-        return False
-    following = lexemes[index + 1]
-    return (
-        following.text in _STATES
-        or following.has("greeting", "praise")
-        or (following.has("leave") and not following.has("remove"))
-    )
-
-
-def _is_complete(current: list[Lexeme]) -> bool:
-    """Whether words already say what is to be done with what: "turn the drums up 5 dB"."""
-    clause = Clause(tuple(current))
-    last = current[-1]
-    if any(last.has(kind) for kind in _LEADING) or last.has("filler", "article"):
-        return False
-    if not clause.any_of(TARGET_KINDS):
-        return False
-    return clause.any_of(_DONE)
-
-
-_DONE = ("up", "down", "more", "less", "mute", "separate", "remove", "file", *EFFECT_KINDS)
-_LEADING = (
-    "to", "by", "in", "of", "for", "with", "and", "but", "or", "not", "set", "add", "like", "bound",
-    "need", "give", "more", "less", "even", "too", "small", "big", "conditional", "reason",
-    "told", "question", "than", "vague", "pronoun",
-)  # fmt: skip
-_OPENERS = {
-    "pan", "mute", "unmute", "put", "add", "make", "turn", "boost", "raise", "compress", "pitch",
-    "transpose", "bring", "lower", "squash", "give", "isolate", "remove", "take", "push", "pull",
-    "cut", "drop", "crank", "move", "centre", "center", "solo", "lift", "bump",
-}  # fmt: skip
-_SPEAKERS = {
-    "i", "i am", "i have", "we", "we are", "my", "its", "it is", "they are", "he is", "she is",
-}  # fmt: skip
-
-
-def _opens_command(item: Lexeme, following: Lexeme) -> bool:
-    """Whether a verb opens the next command of a prompt without commas."""
-    named = any(following.has(kind) for kind in TARGET_KINDS)
-    if item.has("filler", "polite"):
-        return item.text in _ASKED and is_verb(following)
-    return item.text in _OPENERS and (named or following.has("up") or following.has("down"))
-
-
-def _asks_after_statement(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
-    """Whether a request follows a statement: "the guitar bugs me can you just get rid of it"."""
-    if lexemes[index].text not in _ASKED or any(map(is_verb, current)):
-        return False
-    rest = lexemes[index + 1 :]
-    following = next((i for i in rest if not (is_filler(i) or i.text == "just")), None)
-    named = any(_is_name(item) for item in current) and len(current) > 2
-    return named and following is not None and is_verb(following)
-
-
-_AUXILIARIES = {"is", "are", "does", "do", "did", "was", "were", "would", "has", "have"}
-_ASKED = {"could you", "can you", "would you", "please", "pls", "can we", "could we", "will you"}
-
-
-def _tells_of_speaker(item: Lexeme) -> bool:
-    """Whether a word opens what somebody tells of himself: "… louder pls im half deaf"."""
-    return item.text in _SPEAKERS or item.text in {"i want to", "we want to", "i need to"}
-
-
-def _is_name(item: Lexeme) -> bool:
-    return any(item.has(kind) for kind in ("target", "six", "region"))
-
-
-def _ends_with_name(current: list[Lexeme]) -> bool:
-    return _is_name(current[-1])
 
 
 def stronger(first: str, second: str) -> str:
