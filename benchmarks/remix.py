@@ -43,13 +43,13 @@ from services.remixer.chain import Track, build_chain
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import Processor, empty
 from services.remixer.events import OutputAudio
-from services.remixer.loudness import LoudnessMeter
 from services.remixer.original import read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import RenderRequest
 from services.remixer.render import Renderer
 from services.remixer.stems import Model, Separator, StemBlock, StemEvent, StemsStarted
 from services.runtime.audio.formats import Encoding
+from services.runtime.audio.loudness import LoudnessMeter
 from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.blobs import Blob, BlobStore
 from services.runtime.blobs.folder import FolderBlobStore

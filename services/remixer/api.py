@@ -21,10 +21,10 @@ from services.remixer.events import (
     Progress,
     RenderFinished,
 )
-from services.remixer.loudness import Loudness
 from services.remixer.plan import RenderRequest
 from services.remixer.render import Renderer
 from services.runtime.audio.formats import Encoding
+from services.runtime.audio.loudness import Loudness
 from services.runtime.blobs import Blob
 from services.runtime.errors import UnsupportedFormatError
 

@@ -8,10 +8,10 @@ from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 
 from services.remixer.events import OutputAudio, OutputFinished
-from services.remixer.loudness import Loudness, LoudnessMeter
 from services.remixer.plan import PlannedOutput
 from services.remixer.provenance import tagged
 from services.remixer.resample import Resampler
+from services.runtime.audio.loudness import Loudness, LoudnessMeter
 from services.runtime.audio.reader import Samples
 from services.runtime.audio.writer import AudioWriter
 from services.runtime.blobs import Blob, BlobStore

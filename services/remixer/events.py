@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from services.remixer.loudness import Loudness
 from services.remixer.plan import PlannedOutput
+from services.runtime.audio.loudness import Loudness
 from services.runtime.blobs import Blob
 
 Stage = Literal["queued", "separating", "rendering"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from services.remixer.effects.limiter import Limiter
 from services.remixer.effects.processor import empty
-from services.remixer.loudness import LoudnessMeter
+from services.runtime.audio.loudness import LoudnessMeter
 from services.runtime.audio.reader import Samples
 
 LOUDEST_LUFS = -5.0

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from services.remixer.effects.processor import silence
-from services.remixer.loudness import Loudness, LoudnessMeter
+from services.runtime.audio.loudness import Loudness, LoudnessMeter
 from services.runtime.audio.reader import AudioProperties, AudioReader, Samples
 from services.runtime.blobs import BlobStore
 from services.runtime.errors import UndecodableAudioError

@@ -20,7 +20,6 @@ from services.remixer.events import (
     RenderFinished,
     Stage,
 )
-from services.remixer.loudness import Loudness
 from services.remixer.original import Measured, read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import PlannedOutput, RenderRequest
@@ -33,6 +32,7 @@ from services.remixer.stems import (
     StemsQueued,
     StemsStarted,
 )
+from services.runtime.audio.loudness import Loudness
 from services.runtime.blobs import BlobStore
 
 _PROGRESS_SECONDS = 0.5

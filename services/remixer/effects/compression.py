@@ -26,7 +26,7 @@ from scipy.signal import lfilter
 from mixdown.mix import Compression as Level
 from services.remixer.effects.make_up import MakeUp
 from services.remixer.effects.processor import FixedBlocks, empty, silence
-from services.remixer.loudness import KWeighting, hop_frames
+from services.runtime.audio.loudness import KWeighting, hop_frames
 from services.runtime.audio.reader import Samples
 
 STEM_OFFSET_LU = -6.0

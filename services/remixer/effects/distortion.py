@@ -10,9 +10,9 @@ import soxr
 from services.remixer.effects.make_up import MakeUp
 from services.remixer.effects.processor import FixedBlocks, empty, silence
 from services.remixer.frame_queue import FrameQueue
-from services.remixer.loudness import KWeighting, hop_frames
-from services.remixer.true_peak import oversampling
+from services.runtime.audio.loudness import KWeighting, hop_frames
 from services.runtime.audio.reader import Samples
+from services.runtime.audio.true_peak import oversampling
 
 _MAX_MAKE_UP_DB = 12.0
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(64)

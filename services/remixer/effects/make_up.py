@@ -7,7 +7,7 @@ from collections import deque
 import numpy as np
 import numpy.typing as npt
 
-from services.remixer.loudness import IntegratedLoudness
+from services.runtime.audio.loudness import IntegratedLoudness
 from services.runtime.audio.reader import Samples
 
 _AHEAD_HOPS = 10

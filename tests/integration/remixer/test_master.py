@@ -10,8 +10,8 @@ import pytest
 
 from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import Mix, Output
-from services.remixer.loudness import LoudnessMeter
 from services.runtime.audio.formats import Encoding
+from services.runtime.audio.loudness import LoudnessMeter
 from services.runtime.audio.reader import AudioReader
 
 from .conftest import RATE_HZ, encode

@@ -17,7 +17,7 @@ from services.remixer.effects.compression import (
     curve_db,
     step_frames,
 )
-from services.remixer.loudness import LoudnessMeter
+from services.runtime.audio.loudness import LoudnessMeter
 from services.runtime.audio.reader import AudioReader
 
 from .conftest import RATE_HZ, noise, run, tone

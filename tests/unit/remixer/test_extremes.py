@@ -9,7 +9,7 @@ import pytest
 
 from mixdown.mix import EqBand, Filter, Passage, TargetSettings
 from services.remixer.chain import Track, build_chain, effective, output_frames
-from services.remixer.loudness import LoudnessMeter
+from services.runtime.audio.loudness import LoudnessMeter
 
 from .conftest import noise, run
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.remixer.effects.limiter import Limiter
-from services.remixer.true_peak import TruePeakMeter
+from services.runtime.audio.true_peak import TruePeakMeter
 
 from .conftest import RATE_HZ, noise, run, tone
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.remixer.loudness import LoudnessMeter
 from services.remixer.loudness_target import LoudnessTarget
+from services.runtime.audio.loudness import LoudnessMeter
 
 from .conftest import RATE_HZ, noise, tone
 

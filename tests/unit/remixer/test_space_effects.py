@@ -13,7 +13,7 @@ from services.remixer.effects.echo import Echoes, echo_tail_frames
 from services.remixer.effects.fades import Fade
 from services.remixer.effects.filters import Filters
 from services.remixer.effects.width import Width
-from services.remixer.loudness import LoudnessMeter
+from services.runtime.audio.loudness import LoudnessMeter
 
 from .conftest import RATE_HZ, level_db, noise, run, tone
 from .test_compression import song

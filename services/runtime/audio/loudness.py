@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import sosfilt
 
-from services.remixer.effects.processor import FixedBlocks, empty
-from services.remixer.true_peak import TruePeakMeter
 from services.runtime.audio.reader import Samples
+from services.runtime.audio.sections import Sections
+from services.runtime.audio.true_peak import TruePeakMeter
 
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
@@ -85,15 +84,11 @@ class KWeighting:
     """
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        self._sections = k_weighting(sample_rate_hz)
-        self._state = np.zeros((2, channels, 2))
+        self._sections = Sections(k_weighting(sample_rate_hz), channels)
 
     def process(self, block: Samples) -> npt.NDArray[np.float64]:
         """Returns the block, weighted."""
-        weighted: npt.NDArray[np.float64]
-        # The state is float64, so that all of the arithmetic is.
-        weighted, self._state = sosfilt(self._sections, block, axis=1, zi=self._state)
-        return weighted
+        return self._sections.process(block)
 
 
 class IntegratedLoudness:
@@ -147,25 +142,33 @@ class LoudnessMeter:
     """
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
-        self._channels = channels
         self._weighting = KWeighting(sample_rate_hz, channels)
         self._integrated = IntegratedLoudness()
         self._true_peak = TruePeakMeter(sample_rate_hz, channels)
-        self._hops = FixedBlocks(channels, hop_frames(sample_rate_hz), self._add)
+        self._hop = np.zeros((channels, hop_frames(sample_rate_hz)), np.float32)
+        self._filled_frames = 0
 
     def add(self, block: Samples) -> None:
         """Takes the next frames, any number of them."""
         self._true_peak.add(block)
-        self._hops.process(block)
+        length = self._hop.shape[1]
+        taken = 0
+        while taken < block.shape[1]:
+            part = block[:, taken : taken + length - self._filled_frames]
+            stop = self._filled_frames + part.shape[1]
+            self._hop[:, self._filled_frames : stop] = part
+            taken += part.shape[1]
+            self._filled_frames = stop % length
+            if self._filled_frames == 0:
+                self._weigh()
 
     def result(self) -> Loudness:
         """Returns what was measured, the end of the stream being reached."""
         return Loudness(self._integrated.lufs(), self._true_peak.finish())
 
-    def _add(self, hop: Samples) -> Samples:
-        weighted = self._weighting.process(hop)
-        self._integrated.add(float(np.einsum("cf,cf->", weighted, weighted)) / hop.shape[1])
-        return empty(self._channels)
+    def _weigh(self) -> None:
+        weighted = self._weighting.process(self._hop)
+        self._integrated.add(float(np.einsum("cf,cf->", weighted, weighted)) / weighted.shape[1])
 
 
 def lufs(power: float) -> float:

@@ -18,6 +18,9 @@ HALF_TAPS = 16
 _SEGMENT_FRAMES = 128
 """Waves are looked at in segments; the ones too quiet to matter, most of them, are left out."""
 
+_ROUNDED = 1.001
+"""Bounds are widened by as much, for what float32 rounds: the taps, most of all."""
+
 
 def oversampling(sample_rate_hz: int) -> int:
     """Returns how many values are looked at for each sample."""
@@ -44,14 +47,20 @@ def between_taps(factor: int) -> npt.NDArray[np.float32]:
 class Interpolation:
     """Finds the peaks of the wave between samples.
 
+    Most of a wave cannot hold a peak, and two bounds tell so without looking between its samples.
+    A value between two samples is no higher than the highest sample around it times the sum of
+    the filter's absolute taps. And it lies off the straight line between the two by no more than
+    the sharpest bend around (the highest second difference) times a sum that is as small as the
+    filter is close to a line: for the low frequencies that make the peaks of music, a little.
+
     Args:
         sample_rate_hz: Sampling rate.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
         self._taps = between_taps(oversampling(sample_rate_hz))
-        # No value between samples is higher than this times the highest sample around it.
-        self._overshoot = float(np.abs(self._taps).sum(axis=1).max(initial=0.0)) * 1.0001
+        self._overshoot = float(np.abs(self._taps).sum(axis=1).max(initial=0.0)) * _ROUNDED
+        self._bulge = bulge(self._taps)
 
     def peaks(self, wave: Samples, floor: float) -> npt.NDArray[np.float32]:
         """Returns the highest absolute value from each sample up to the next one.
@@ -70,7 +79,7 @@ class Interpolation:
         peaks: npt.NDArray[np.float32] = absolute[first : first + frames].copy()
         if len(self._taps) == 0:
             return peaks
-        for start, stop in self._loud_segments(absolute, frames, floor):
+        for start, stop in self._loud_segments(wave, absolute, frames, floor):
             for channel in wave:
                 around = channel[start : stop + 2 * HALF_TAPS - 1]
                 for taps in self._taps:
@@ -79,20 +88,51 @@ class Interpolation:
         return peaks
 
     def _loud_segments(
-        self, absolute: npt.NDArray[np.float32], frames: int, floor: float
+        self, wave: Samples, absolute: npt.NDArray[np.float32], frames: int, floor: float
     ) -> list[tuple[int, int]]:
         """Returns where a value between samples may reach the floor, as ranges of frames."""
-        count = -(-frames // _SEGMENT_FRAMES)
-        padded = np.zeros((count + 1) * _SEGMENT_FRAMES, np.float32)
-        padded[: len(absolute)] = absolute
-        highest = padded.reshape(count + 1, _SEGMENT_FRAMES).max(axis=1)
-        # The frames of a segment and those around them lie in it and in the next one.
-        is_loud = np.maximum(highest[:-1], highest[1:]) * self._overshoot >= floor
+        highest = _highest_around(absolute, frames)
+        is_loud = highest * self._overshoot >= floor
+        if not is_loud.any():
+            return []
+        bends = np.abs(np.diff(wave, 2, axis=1)).max(axis=0)
+        is_loud &= highest * _ROUNDED + _highest_around(bends, frames) * self._bulge >= floor
         edges = np.flatnonzero(np.diff(np.concatenate(([0], is_loud.view(np.int8), [0]))))
         return [
             (int(start) * _SEGMENT_FRAMES, min(int(stop) * _SEGMENT_FRAMES, frames))
             for start, stop in edges.reshape(-1, 2)
         ]
+
+
+def bulge(taps: npt.NDArray[np.float32]) -> float:
+    """Returns how far values between samples are off the line, in highest second differences.
+
+    Summed by parts twice, the filter less the line is a filter of second differences; the two
+    sums that are left over, zero for taps that are not rounded, are below `_ROUNDED`.
+
+    Args:
+        taps: As `between_taps` returns them.
+    """
+    factor = len(taps) + 1
+    highest = 0.0
+    for number, row in enumerate(taps.astype(np.float64), 1):
+        off_line = row.copy()
+        off_line[HALF_TAPS - 1] -= 1.0 - number / factor
+        off_line[HALF_TAPS] -= number / factor
+        of_bends = np.cumsum(np.cumsum(off_line))[:-2]
+        highest = max(highest, float(np.abs(of_bends).sum()))
+    return highest * _ROUNDED
+
+
+def _highest_around(values: npt.NDArray[np.float32], frames: int) -> npt.NDArray[np.float32]:
+    """Returns the highest value in and around each segment of the wave."""
+    count = -(-frames // _SEGMENT_FRAMES)
+    padded = np.zeros((count + 1) * _SEGMENT_FRAMES, np.float32)
+    padded[: len(values)] = values
+    highest = padded.reshape(count + 1, _SEGMENT_FRAMES).max(axis=1)
+    # The frames of a segment and those around them lie in it and in the next one.
+    around: npt.NDArray[np.float32] = np.maximum(highest[:-1], highest[1:])
+    return around
 
 
 class TruePeakMeter:
