@@ -336,6 +336,8 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if not (left or right):
         return _bare_pan(clause, numbers, settings)
     sign = -1 if left else 1
+    if _is_loud_there(clause):
+        raise UnclearError("Louder or quieter on that side only? I can move it, not split it.")
     if is_excess(clause) or clause.has("less"):
         return Adjustment(-sign * PAN_STEP * factor(clause), True)
     if numbers:
@@ -348,6 +350,18 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if clause.has("hard") or clause.has("max") or _is_only_there(clause):
         return Adjustment(sign * 1.0, False)
     return Adjustment(sign * PAN_DEFAULT * factor(clause), False)
+
+
+def _is_loud_there(clause: Clause) -> bool:
+    """Whether a side is only where something is to be louder: "turn it down in the left ear"."""
+    place = clause.index("side")
+    led = place > 0 and any(item.text in {"in", "on"} for item in clause.lexemes[:place][-2:])
+    moved = clause.any_of(("up", "down")) and not clause.has("pan")
+    places = any(item.text in _PLACING for item in clause.with_kind("set"))
+    return led and moved and not (places or is_excess(clause))
+
+
+_PLACING = {"put", "place", "move", "set", "position", "shift", "swing", "slide", "stick"}
 
 
 def _is_only_there(clause: Clause) -> bool:

@@ -227,6 +227,8 @@ def _assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     if turn.is_empty:
         return _unfulfilled(turn, lexemes, limitations)
     _keep_from_reset(turn)
+    if not any(item.has("target", MASTER) for item in lexemes):
+        _keep_from_mix(turn)
     if turn.history is not None and _changes_too(turn):
         return _clarified(context, "ambiguous", replies.one_at_a_time(), confidence=0.4)
     if turn.held:
@@ -267,6 +269,21 @@ def _keep_from_reset(turn: Turn) -> None:
     if others:
         turn.history = None
         turn.add_edits(Edit(target, "clear", Clearing("all")) for target in others)
+
+
+def _keep_from_mix(turn: Turn) -> None:
+    """Reads "louder, but not the bass" as a change of the other parts, not of the whole mix."""
+    others = turn.everything_but(turn.kept)
+    if not (turn.kept and others) or all(edit.target != MASTER for edit in turn.edits):
+        return
+    edits = [
+        replace(edit, target=target)
+        for edit in turn.edits
+        for target in (others if edit.target == MASTER else (edit.target,))
+    ]
+    turn.edits.clear()
+    turn.mix = turn.context.mix
+    turn.add_edits(edits)
 
 
 def _changes_too(turn: Turn) -> bool:

@@ -232,7 +232,9 @@ def _completing(before: Clause, piece: Clause) -> Clause | None:
     if tells_manner(before, piece):
         return manner_of(piece)
     goes_on = before.has_action or _is_next_number(before, piece)
-    if _is_only_parameters(piece) and piece.joiner not in {".", ":"} and goes_on:
+    heads = before.any_of(("volume", *EFFECT_KINDS)) and before.has_named_target
+    headed = piece.joiner == ":" and heads and not before.numbers()  # "drums gain: -3"
+    if _is_only_parameters(piece) and (headed or (goes_on and piece.joiner not in {".", ":"})):
         return piece
     if _scopes(before, piece):
         return piece.without(lambda item: item.has("only"))

@@ -121,7 +121,11 @@ def _starts_exception(clause: Clause, index: int) -> bool:
     if item.has("except") or item.has("but"):
         return True
     if item.text in {"not", "minus"} or item.text in {"instead of", "rather than", "in place of"}:
-        following = [entry for entry in clause.lexemes[index + 1 :] if not is_filler(entry)]
+        following = [  # "not the bass", but not "I don't think the bass needs it"
+            entry
+            for entry in clause.lexemes[index + 1 :]
+            if not is_filler(entry) or entry.has("filler", "word")
+        ]
         before = [entry for entry in clause.lexemes[:index] if not is_filler(entry)]
         return bool(following and before and _is_name(following[0])) and item.text != "minus"
     return False

@@ -106,7 +106,8 @@ def _starts_part(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bo
     if _is_name(said[-1]):  # a list, unless it is told apart: "mute drums vocals up"
         own = any(first.has(kind) for kind in (*_WAYS[:-1], "too", "toomuch"))
         return (own or told) and not _is_name(said[0])
-    own = any(first.has(kind) for kind in (*ways, "hard", *EFFECT_KINDS)) or _is_amount(first)
+    own = any(first.has(kind) for kind in (*ways, "hard", *EFFECT_KINDS))
+    own = own or _is_amount(first) or bool(said[-1].number and first.number)
     if first.has("small") or first.has("big"):
         own = any(item.has(kind) for item in rest for kind in ways)
     return own or told

@@ -107,12 +107,12 @@ _PRAISES = {
 
 def tells_taste(clause: Clause) -> bool:
     """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
-    words = [item.text for item in clause.lexemes if not item.mark]
+    words = [i.text for i in clause.lexemes if not (i.mark or i.text in _ADVERBS)]
     praises = bool(words) and words[0] in _PRAISES and words[1:2] != ["more"]
     likes = (
         words[:1] in (["i like it"], ["i like"], ["i love"])
         or praises
-        or (words[:1] in (["i"], ["we"]) and words[1:2] in (["like"], ["love"], ["prefer"]))
+        or (words[:1] in (["i"], ["we"]) and bool(_FEELINGS & set(words[1:2])))
     )
     comparative = any(word.endswith(("er", "ier")) for word in words)
     return likes and not (
@@ -120,6 +120,8 @@ def tells_taste(clause: Clause) -> bool:
     )
 
 
+_ADVERBS = {"really", "just", "absolutely", "truly", "honestly", "do", "actually", "also", "so"}
+_FEELINGS = {"like", "love", "prefer", "hate", "dislike", "enjoy", "loathe", "detest"}
 _TASTES = {
     "prefer", "prefers", "preferred", "like", "likes", "love", "loves", "enjoy", "enjoys", "hate",
     "hates", "use", "uses", "liked", "loved", "hated", "choose", "expect", "expects",

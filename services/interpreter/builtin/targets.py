@@ -28,7 +28,10 @@ def targets_of(
         return named.targets
     if named.pronoun and named.pronoun != "same":
         return _referred(turn, named.pronoun, setting, sign)
-    return _understood(turn, clause, setting, sign)
+    found = _understood(turn, clause, setting, sign)
+    if named.excluded and found == (MASTER,):
+        return turn.everything_but(named.excluded)  # "louder, but not the bass"
+    return found
 
 
 def of_group(turn: Turn, named: Named, *, one_by_one: bool) -> tuple[str, ...] | None:

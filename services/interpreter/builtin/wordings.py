@@ -341,6 +341,9 @@ def _particles(lexemes: list[Lexeme]) -> list[Lexeme]:
             and not (following and (following[0].number or following[0].has("by")))
         )
         is_particle = is_particle or _colours(lexemes, index) or _paints(lexemes, index)
+        # "flesh out the bass" takes nothing away
+        works = item.text == "out" and before is not None and before.is_unknown
+        is_particle = is_particle or (works and _opens(lexemes, index - 1))
         result.append(Lexeme(item.text, _FILLER) if is_particle else item)
     return result
 
