@@ -2,9 +2,15 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-# No time limit for an example: a busy machine is no defect. In CI the examples are always the same,
-# so that what fails there fails everywhere; elsewhere new ones are tried each time.
-settings.register_profile("mixdown", deadline=None, derandomize="CI" in os.environ)
+# No time limit for an example, nor for making one up: a busy machine is no defect. In CI the
+# examples are always the same, so that what fails there fails everywhere; elsewhere new ones are
+# tried each time.
+settings.register_profile(
+    "mixdown",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("mixdown")

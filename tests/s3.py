@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from services.runtime.settings import S3Settings
+from tests.patience import PATIENCE_SECONDS
 
 ACCESS_KEY, SECRET_KEY = "mixdown-test", "mixdown-test-secret"
 BUCKET = "mixdown-test"
@@ -126,8 +127,8 @@ class S3Server:
         url = f"http://127.0.0.1:{self._ports['filer']}/buckets/{BUCKET}/ready"
         try:
             request = urllib.request.Request(url, data=b"ready", method="PUT")
-            urllib.request.urlopen(request, timeout=5).close()
-            urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=5).close()
+            urllib.request.urlopen(request, timeout=PATIENCE_SECONDS).close()
+            urllib.request.urlopen(f"{self.endpoint}/healthz", timeout=PATIENCE_SECONDS).close()
         except (urllib.error.URLError, OSError):
             return False
         return True

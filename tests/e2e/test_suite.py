@@ -24,6 +24,7 @@ from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.mix import Mix, Output, TargetSettings
 from mixdown.mix.protobuf import mix_from_message
 from mixdown.mix.v1 import intent_pb2
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -67,7 +68,7 @@ def partial_files(data_folder: Path) -> list[Path]:
     return list((data_folder / "blobs" / "partial").iterdir())
 
 
-async def eventually(condition, seconds: float = 20.0) -> bool:
+async def eventually(condition, seconds: float = PATIENCE_SECONDS) -> bool:
     for _ in range(int(seconds / 0.1)):
         if condition():
             return True
@@ -203,7 +204,7 @@ async def test_a_killed_client_leaves_no_work_and_no_files_and_the_turn_can_go_o
     def audio_has_arrived() -> bool:
         return any(item.stat().st_size for item in (tmp_path / "out").glob("*"))
 
-    assert await eventually(audio_has_arrived, 60)
+    assert await eventually(audio_has_arrived)
     assert partial_files(data_folder)
     teller.kill()
     await teller.wait()
@@ -268,5 +269,5 @@ def test_every_process_of_the_suite_ends_with_it(tmp_path):
         for service in ("gateway", "interpreter", "separator", "remixer", "session"):
             assert f"services.{service}" in names
         assert "envoy" in names
-    _, alive = psutil.wait_procs(started, timeout=10)
+    _, alive = psutil.wait_procs(started, timeout=PATIENCE_SECONDS)
     assert not alive, json.dumps([process.cmdline() for process in alive])

@@ -24,6 +24,7 @@ from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
 from services.local.suite import SERVICES
 from tests.integration.gateway.conftest import Suite, eventually, free_port
+from tests.patience import PATIENCE_SECONDS
 
 ENVOY = Path(sys.executable).with_name("envoy")
 
@@ -121,6 +122,9 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
         yield edge
 
 
+LEASE_SECONDS = 120
+
+
 @dataclass
 class OpenEdge:
     """Envoy in development mode, two gateways and everything else behind it."""
@@ -145,6 +149,7 @@ def open_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEdge]:
         **through_envoy,
         "MIXDOWN_DEVELOPMENT_USER": "local",
         "MIXDOWN_HEARTBEAT_SECONDS": "0.5",
+        "MIXDOWN_LEASE_SECONDS": str(LEASE_SECONDS),
     }
     settings = EnvoySettings(
         address="127.0.0.1",
@@ -221,7 +226,7 @@ def running_envoy(
             yield
         finally:
             envoy.terminate()
-            envoy.wait(20)
+            envoy.wait(PATIENCE_SECONDS)
 
 
 def wait(port: int, envoy: subprocess.Popen[bytes], log: Path) -> None:
@@ -229,7 +234,7 @@ def wait(port: int, envoy: subprocess.Popen[bytes], log: Path) -> None:
         stub = health_pb2_grpc.HealthStub(channel)
         while True:
             try:
-                stub.Check(health_pb2.HealthCheckRequest(), timeout=1, wait_for_ready=True)
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
             except grpc.RpcError:
                 assert envoy.poll() is None, log.read_text()
                 time.sleep(0.2)

@@ -25,8 +25,10 @@ from services.local.envoy import EnvoySettings
 from services.local.suite import SERVICES
 from tests.integration.edge.conftest import running_envoy
 from tests.integration.gateway.conftest import eventually, free_port
+from tests.patience import PATIENCE_SECONDS
 
 CALLS = 3
+CALLERS = 60
 
 
 class Session(session_pb2_grpc.SessionServiceServicer):
@@ -63,20 +65,24 @@ class Separator(separator_pb2_grpc.SeparatorServiceServicer):
     def Separate(self, request, context):
         self.running += 1
         yield separator_pb2.SeparateResponse()
-        self.ended.wait(30)
+        self.ended.wait(PATIENCE_SECONDS)
 
 
 class Interpreter(interpreter_pb2_grpc.InterpreterServiceServicer):
-    """Away, and slow to say so."""
+    """Away, and says so to all at once: when as many have asked as are to ask."""
 
     def __init__(self) -> None:
-        self.asked: Counter[str] = Counter()
+        self.asked = 0
         self._lock = threading.Lock()
+        self._all_have_asked = threading.Event()
 
     def Interpret(self, request, context):
         with self._lock:
-            self.asked[request.prompt] += 1
-        time.sleep(0.3)
+            self.asked += 1
+            if self.asked == CALLERS:
+                self._all_have_asked.set()
+        self._all_have_asked.wait(PATIENCE_SECONDS)
+        time.sleep(0.5)  # those who ask again do so while the others are told
         context.abort(grpc.StatusCode.UNAVAILABLE, "away")
 
 
@@ -189,31 +195,29 @@ def test_a_stream_is_not_begun_twice(bench):
 def test_a_service_that_says_it_is_well_and_fails_is_left_alone(bench):
     def ask_until_it_is_ejected() -> bool:
         # Who asks notices nothing: what only reads is asked of the other one again.
-        bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=5)
+        bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=PATIENCE_SECONDS)
         return bench.count("cluster.remixer.outlier_detection.ejections_active") == 1
 
     assert eventually(ask_until_it_is_ejected)
     asked = bench.failing_remixer.asked
     assert asked >= 5
     for _ in range(50):
-        bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=5)
+        bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=PATIENCE_SECONDS)
     assert bench.failing_remixer.asked == asked
 
 
 def test_asking_again_has_a_budget(bench):
-    calls = 60
-
     def ask(_) -> grpc.StatusCode:
         request = interpreter_pb2.InterpretRequest(prompt="hello")
         with pytest.raises(grpc.RpcError) as caught:
-            bench.interpreter.Interpret(request, timeout=20)
+            bench.interpreter.Interpret(request, timeout=PATIENCE_SECONDS)
         return caught.value.code()
 
-    with concurrent.futures.ThreadPoolExecutor(calls) as threads:
-        codes = set(threads.map(ask, range(calls)))
+    with concurrent.futures.ThreadPoolExecutor(CALLERS) as threads:
+        codes = set(threads.map(ask, range(CALLERS)))
     assert codes == {grpc.StatusCode.UNAVAILABLE}
     # Twice more for each would be 180: a service that is down is not buried.
-    assert calls < bench.interpreter_double.asked["hello"] < 1.6 * calls
+    assert CALLERS < bench.interpreter_double.asked < 1.6 * CALLERS
     assert bench.count("cluster.interpreter.upstream_rq_retry_overflow") > 0
 
 
@@ -223,7 +227,7 @@ def test_the_breaker_opens_where_the_separators_have_enough_and_closes_again(ben
     for call in running:
         next(call)
     with pytest.raises(grpc.RpcError) as caught:
-        next(bench.separator.Separate(request, timeout=5))
+        next(bench.separator.Separate(request, timeout=PATIENCE_SECONDS))
     # Told at once, and not by the separator.
     assert bench.separator_double.running == CALLS
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
@@ -237,7 +241,7 @@ def test_the_breaker_opens_where_the_separators_have_enough_and_closes_again(ben
     running.pop().cancel()
 
     def is_let_in() -> bool:
-        call = bench.separator.Separate(request, timeout=20)
+        call = bench.separator.Separate(request, timeout=PATIENCE_SECONDS)
         try:
             next(call)
         except grpc.RpcError:

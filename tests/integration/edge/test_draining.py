@@ -24,6 +24,7 @@ from services.local.suite import SERVICES
 from tests.integration.edge.conftest import running_envoy
 from tests.integration.gateway.comparing import samples_of
 from tests.integration.gateway.conftest import Suite, eventually, free_port, noise_wav
+from tests.patience import PATIENCE_SECONDS
 
 SEPARATOR = "tests.integration.gateway.separator_double"
 CALLS = 6
@@ -125,7 +126,7 @@ async def stem(client: mixdown.Client, track: Any, model: str, folder: Path) -> 
 )
 async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, drain_seconds):
     cluster.suite.processes[name].terminate()
-    cluster.suite.processes[name].wait(30)
+    cluster.suite.processes[name].wait(PATIENCE_SECONDS)
     cluster.start_separator(name, drain_seconds)
     async with mixdown.connect(cluster.address) as client:
         # Other bytes for each turn: what was made before is not made again.
@@ -142,7 +143,7 @@ async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, dr
         def both_are_at_work() -> bool:
             return all(cluster.running(one) > 0 for one in ("separator", "separator-2"))
 
-        assert await asyncio.to_thread(eventually, both_are_at_work, 20)
+        assert await asyncio.to_thread(eventually, both_are_at_work)
         cluster.suite.processes[name].send_signal(signal.SIGTERM)
         late = [
             asyncio.create_task(stem(client, track, "slow", tmp_path / f"late {number}"))
@@ -155,7 +156,7 @@ async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, dr
             for number, track in enumerate(tracks)
         ]
     assert found == expected
-    assert await asyncio.to_thread(cluster.suite.processes[name].wait, 30) == 0
+    assert await asyncio.to_thread(cluster.suite.processes[name].wait, PATIENCE_SECONDS) == 0
     cluster.start_separator(name, drain_seconds=20)
 
 
@@ -185,7 +186,7 @@ async def test_a_turn_waits_while_the_breaker_is_open(cluster, song, tmp_path):
 
         async with all_places_taken(cluster, track):
             turn = asyncio.create_task(session.separate(["drums"], folder=tmp_path, on_event=see))
-            await asyncio.wait_for(waited.wait(), 10)
+            await asyncio.wait_for(waited.wait(), PATIENCE_SECONDS)
             assert not turn.done()
         assert [file.name for file in (await turn).files] == ["drums"]
 

@@ -9,12 +9,13 @@ from google.rpc import error_details_pb2, status_pb2
 
 from mixdown.gateway.v1 import gateway_pb2
 from tests.integration.edge.conftest import ORIGIN, Edge
+from tests.patience import PATIENCE_SECONDS
 
 PATH = "/mixdown.gateway.v1.GatewayService/"
 
 
 def ask(edge: Edge, verb: str, method: str, body: bytes = b"", **headers: str):
-    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=PATIENCE_SECONDS)
     connection.request(
         verb,
         PATH + method,

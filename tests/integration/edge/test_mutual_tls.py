@@ -20,6 +20,7 @@ from services.runtime.tls import TlsFiles
 from tests.certificates import Authority, settings_of
 from tests.integration.edge.conftest import running_envoy
 from tests.integration.gateway.conftest import Suite, eventually, free_port, noise_wav
+from tests.patience import PATIENCE_SECONDS
 
 MODULES = {
     **{name: f"services.{name}" for name in SERVICES},
@@ -91,7 +92,9 @@ async def test_nobody_talks_to_a_service_in_the_clear_or_as_a_stranger(
         async with connect(secured.suite.address(name), tls) as channel:
             stub = session_pb2_grpc.SessionServiceStub(channel)
             with pytest.raises(aio.AioRpcError) as caught:
-                await stub.ListTracks(session_pb2.ListTracksRequest(user_id="local"), timeout=10)
+                await stub.ListTracks(
+                    session_pb2.ListTracksRequest(user_id="local"), timeout=PATIENCE_SECONDS
+                )
             assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 

@@ -24,6 +24,7 @@ from mixdown.client import Client
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.link import Link
 from services.local.ports import free_port
+from tests.patience import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[3]
 RATE_HZ = 44_100
@@ -101,13 +102,13 @@ class Suite:
                     return False
                 return True
 
-            assert eventually(reaches_all, 20)
+            assert eventually(reaches_all)
 
     def _serves(self, name: str) -> bool:
         with grpc.insecure_channel(self.address(name)) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             try:
-                stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
             except grpc.RpcError:
                 return False
             return True
@@ -202,7 +203,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def eventually(holds, seconds: float = 10.0) -> bool:
+def eventually(holds, seconds: float = PATIENCE_SECONDS) -> bool:
     """Waits until something holds."""
     limit = time.monotonic() + seconds
     while not holds():

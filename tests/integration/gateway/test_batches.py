@@ -22,6 +22,7 @@ from tests.integration.gateway.conftest import (
 )
 from tests.integration.gateway.test_refusals import refusal
 from tests.integration.gateway.test_resumption import become, idle
+from tests.patience import PATIENCE_SECONDS
 
 Code = grpc.StatusCode
 COMPLETED = conversation_pb2.Turn.STATE_COMPLETED
@@ -48,7 +49,7 @@ async def say(caller: Caller, track_ids: list[str], prompt: str, **fields):
 async def completed(caller: Caller, turn_ids: list[str]) -> list[conversation_pb2.Turn]:
     """Waits until turns are completed, without doing anything for them."""
     turns = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for turn_id in turn_ids:
             get = gateway_pb2.GetTurnRequest(turn_id=turn_id)
             turn = await caller.stub.GetTurn(get, metadata=caller.metadata)

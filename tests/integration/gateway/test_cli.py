@@ -16,6 +16,7 @@ from tests.integration.gateway.conftest import (
     eventually,
     noise_wav,
 )
+from tests.patience import PATIENCE_SECONDS
 
 MIXDOWN = Path(sys.executable).with_name("mixdown")
 
@@ -153,7 +154,7 @@ def test_ctrl_c_cancels_the_turn_and_leaves_nothing(suite: Suite, address, song,
     assert eventually(lambda: suite.separations() == 1)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=10)
+    _, complaint = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130
     assert "Traceback" not in complaint
     assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,11 @@
 """A conversation with a song, through the gateway."""
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import json
+import sqlite3
 import uuid
 
 import grpc
@@ -17,6 +19,7 @@ from mixdown.gateway.v1 import gateway_pb2
 from mixdown.mix import Mix, Output, Passage, TargetSettings
 from services.runtime.audio.reader import AudioReader
 from tests.integration.gateway.conftest import Caller, Suite, eventually, noise_wav
+from tests.patience import PATIENCE_SECONDS
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -188,8 +191,14 @@ async def test_what_was_deleted_lately_is_made_again(suite: Suite, caller: Calle
     await caller.stub.DeleteSession(
         gateway_pb2.DeleteSessionRequest(session_id=first.session_id), metadata=caller.metadata
     )
-    assert await asyncio.to_thread(eventually, lambda: not path.exists())
-    await asyncio.sleep(0.5)  # until the deletion is confirmed
+
+    def is_known_to_be_gone() -> bool:
+        with contextlib.closing(sqlite3.connect(suite.folder / "session.db")) as database:
+            told = "SELECT 1 FROM deletions WHERE name = ? AND delete_time IS NOT NULL"
+            return database.execute(told, (sha256,)).fetchone() is not None
+
+    assert await asyncio.to_thread(eventually, is_known_to_be_gone)
+    assert not path.exists()
     second = await caller.client.create_session(track)
     again = await second.ask("make the vocals 5 dB louder", folder=tmp_path / "second")
     assert again.files[0].artifact.blob == file.artifact.blob
@@ -341,7 +350,7 @@ async def test_deleting_a_track_deletes_its_sessions_and_files(caller: Caller, s
     stored = [suite.folder / "blobs" / "blobs" / sha256[:2] / sha256 for sha256 in blobs]
     assert all(path.exists() for path in stored)
     await caller.client.delete_track(track.track_id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while any(path.exists() for path in stored):  # noqa: ASYNC110 - another process does it
             await asyncio.sleep(0.05)
     with pytest.raises(MixdownError) as caught:

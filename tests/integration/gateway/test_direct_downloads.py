@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import pytest_asyncio
@@ -27,7 +28,7 @@ from tests.integration.gateway.conftest import (
 )
 from tests.s3 import BUCKET, S3MissingError, S3Server
 
-SECONDS = 3
+SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,8 @@ async def test_a_link_gives_the_file_for_a_while(ada: Caller, artifact):
     assert await asyncio.to_thread(_get, link.url, Range="bytes=5-7") == b"was"
     left = link.expire_time.ToDatetime() - artifact.create_time.ToDatetime()
     assert left.total_seconds() >= SECONDS - 1
-    await asyncio.sleep(SECONDS + 1.5)
+    expired = link.expire_time.ToDatetime(UTC) + timedelta(seconds=1.5)
+    await asyncio.sleep((expired - datetime.now(UTC)).total_seconds())
     with pytest.raises(urllib.error.HTTPError) as refused:
         await asyncio.to_thread(_get, link.url)
     assert refused.value.code == 403

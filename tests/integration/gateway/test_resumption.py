@@ -20,6 +20,7 @@ from tests.integration.gateway.conftest import (
     call_as,
     eventually,
 )
+from tests.patience import PATIENCE_SECONDS
 
 DURABLE = {
     *("accepted", "interpreted", "output_started", "output_finished"),
@@ -54,7 +55,7 @@ class Reader:
 
     async def reach(self, kind: str) -> None:
         """Waits until an event of a kind was read."""
-        async with asyncio.timeout(10), self._news:
+        async with asyncio.timeout(PATIENCE_SECONDS), self._news:
             await self._news.wait_for(
                 lambda: kind in {event.WhichOneof("event") for event in self.durable}
             )
@@ -105,8 +106,8 @@ def idle(suite: Suite) -> bool:
     )
 
 
-async def become(holds, seconds: float = 10.0) -> bool:
-    return await asyncio.to_thread(eventually, holds, seconds)
+async def become(holds) -> bool:
+    return await asyncio.to_thread(eventually, holds)
 
 
 async def test_a_turn_cut_at_random_points_gives_the_same_bytes(suite, caller, song):
@@ -144,9 +145,9 @@ async def test_a_client_that_goes_away_leaves_no_work_and_no_files(suite, caller
             break
     assert suite.separations() == 1
     call.cancel()
-    assert await become(lambda: idle(suite), 5)
+    assert await become(lambda: idle(suite))
     get = gateway_pb2.GetTurnRequest(turn_id=reader.turn_id)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
         while turn.state != conversation_pb2.Turn.STATE_PENDING:  # it rests
             await asyncio.sleep(0.05)
@@ -158,7 +159,7 @@ async def test_a_deadline_ends_the_work_too(suite, caller, song):
     with pytest.raises(aio.AioRpcError) as caught:
         await Reader().read(caller.stub.Converse(request, metadata=caller.metadata, timeout=0.4))
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert await become(lambda: idle(suite), 5)
+    assert await become(lambda: idle(suite))
 
 
 async def test_a_detached_turn_goes_on_without_its_caller(suite, caller, song):
@@ -167,7 +168,7 @@ async def test_a_detached_turn_goes_on_without_its_caller(suite, caller, song):
     await reader.read(caller.stub.Converse(request, metadata=caller.metadata), stop_after=1)
 
     turn = conversation_pb2.Turn()
-    for _ in range(100):
+    for _ in range(round(PATIENCE_SECONDS / 0.1)):
         turn = await caller.stub.GetTurn(
             gateway_pb2.GetTurnRequest(turn_id=reader.turn_id), metadata=caller.metadata
         )
@@ -176,7 +177,7 @@ async def test_a_detached_turn_goes_on_without_its_caller(suite, caller, song):
         await asyncio.sleep(0.1)
     assert turn.state == conversation_pb2.Turn.STATE_COMPLETED
     assert [artifact.name for artifact in turn.artifacts] == ["vocals"]
-    assert await become(lambda: idle(suite), 5)
+    assert await become(lambda: idle(suite))
 
 
 async def test_a_second_reader_gets_the_same_bytes_while_the_first_reads(suite, caller, song):
@@ -209,10 +210,10 @@ async def test_a_cancelled_turn_stops_at_once_for_everybody(suite, caller, song)
         gateway_pb2.CancelTurnRequest(turn_id=first.turn_id), metadata=caller.metadata
     )
     assert turn.state == conversation_pb2.Turn.STATE_CANCELLED
-    await asyncio.wait_for(asyncio.gather(reading, watching), 3)
+    await asyncio.wait_for(asyncio.gather(reading, watching), PATIENCE_SECONDS)
     assert first.durable[-1].WhichOneof("event") == "cancelled"
     assert second.durable == first.durable
-    assert await become(lambda: idle(suite), 5)
+    assert await become(lambda: idle(suite))
 
 
 async def test_a_turn_cancelled_on_another_gateway_stops_too(suite, caller, song):
@@ -226,9 +227,9 @@ async def test_a_turn_cancelled_on_another_gateway_stops_too(suite, caller, song
         await other.stub.CancelTurn(
             gateway_pb2.CancelTurnRequest(turn_id=reader.turn_id), metadata=other.metadata
         )
-    await asyncio.wait_for(reading, 4)  # well before the lease is renewed
+    await asyncio.wait_for(reading, PATIENCE_SECONDS)
     assert reader.durable[-1].WhichOneof("event") == "cancelled"
-    assert await become(lambda: idle(suite), 5)
+    assert await become(lambda: idle(suite))
 
 
 async def test_a_silent_turn_sends_heartbeats(suite, caller, song):
@@ -343,7 +344,7 @@ async def test_a_turn_whose_gateway_was_killed_is_finished_though_nobody_asks(
         with pytest.raises(aio.AioRpcError):
             await reading
     get = gateway_pb2.GetTurnRequest(turn_id=reader.position.turn_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         turn = await caller.stub.GetTurn(get, metadata=caller.metadata)
         while turn.state != conversation_pb2.Turn.STATE_COMPLETED:
             await asyncio.sleep(0.2)

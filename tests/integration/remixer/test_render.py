@@ -15,6 +15,7 @@ from services.runtime.audio.formats import Encoding
 from services.runtime.audio.wav_encoder import WavEncoder
 from services.runtime.blobs import Blob
 from services.runtime.errors import error_info_of
+from tests.patience import PATIENCE_SECONDS
 
 from .conftest import (
     EVERYTHING,
@@ -326,6 +327,12 @@ async def test_progress_tells_of_the_queue_and_of_the_separation(remixer, song, 
     assert max(fractions) > 0.5
 
 
+async def until_no_partial_files(remixer) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while remixer.partial_files():  # noqa: ASYNC110 - a state of the disk
+            await asyncio.sleep(0.05)
+
+
 async def test_cancelling_stops_the_separator_and_leaves_no_file(remixer, song, separator):
     separator.pause_after_chunks = 1
     track = remixer.put(encode(song, Encoding.WAV_PCM24))
@@ -335,12 +342,8 @@ async def test_cancelling_stops_the_separator_and_leaves_no_file(remixer, song, 
             break
     assert remixer.partial_files()
     call.cancel()
-    await asyncio.wait_for(separator.cancelled.wait(), 5)
-    for _ in range(100):
-        if not remixer.partial_files():
-            break
-        await asyncio.sleep(0.05)
-    assert remixer.partial_files() == []
+    await asyncio.wait_for(separator.cancelled.wait(), PATIENCE_SECONDS)
+    await until_no_partial_files(remixer)
     assert not list((remixer.folder / "records" / "renders").glob("*"))
 
 
@@ -355,13 +358,13 @@ async def test_a_cancelled_render_makes_room_for_another_one(remixer, song, sepa
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     for call in calls:
         call.cancel()
-    for _ in range(100):
-        try:
-            await remixer.render(track)
-            return
-        except grpc.aio.AioRpcError:
-            await asyncio.sleep(0.05)
-    pytest.fail("the cancelled renders still hold their places")
+    async with asyncio.timeout(PATIENCE_SECONDS):  # else they still hold their places
+        while True:
+            try:
+                await remixer.render(track)
+                return
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.05)
 
 
 async def reason_of(call) -> tuple[grpc.StatusCode, str]:
@@ -473,17 +476,14 @@ async def test_a_caller_that_does_not_read_stops_the_render_and_can_go_away(remi
     async for response in call:
         if response.WhichOneof("event") == "audio":
             break
-    await asyncio.sleep(1.0)
     (file,) = remixer.partial_files()
-    written = file.stat().st_size
+    before, written = -1, 0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while before != written:  # until it comes to rest
+            await asyncio.sleep(0.7)
+            before, written = written, file.stat().st_size
     assert written < frames * 8 / 2
-    await asyncio.sleep(0.5)
-    assert file.stat().st_size == written
     assert separator.chunks_sent * separator.chunk_frames < frames
     call.cancel()
-    for _ in range(100):
-        if not remixer.partial_files():
-            break
-        await asyncio.sleep(0.05)
-    assert remixer.partial_files() == []
-    await asyncio.wait_for(separator.cancelled.wait(), 5)
+    await until_no_partial_files(remixer)
+    await asyncio.wait_for(separator.cancelled.wait(), PATIENCE_SECONDS)

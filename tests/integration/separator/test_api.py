@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from mixdown.separator.v1 import separator_pb2 as pb
 from services.runtime.errors import error_info_of
 from tests.integration.separator.conftest import Bench, running_separator
+from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import STEMS
 
 EMPTY_SHA256 = "0" * 64
@@ -53,7 +54,7 @@ async def refused(bench: Bench, request: pb.SeparateRequest) -> tuple[grpc.Statu
 
 async def until(condition: object) -> None:
     """Waits until `condition()` holds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - states, not events
             await asyncio.sleep(0.01)
 
@@ -207,7 +208,7 @@ async def test_who_waits_is_told_the_position_and_past_the_limit_when_to_come_ag
         assert any(detail.Unpack(retry) for detail in status.details)
         assert retry.retry_delay.seconds >= 1
         running.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await waiting.read()).HasField("started"):
                 pass
         waiting.cancel()
@@ -250,7 +251,7 @@ async def test_after_a_cancelled_request_the_same_can_be_asked_again(bench: Benc
 async def test_a_slow_reader_does_not_hold_up_the_others(bench: Bench) -> None:
     slow = bench.stub.Separate(bench.request(bench.put_music(30.0, seed=1), *STEMS))
     await slow.read()  # and then never again
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         responses = await collect(bench, bench.request(bench.put_music(3.0, seed=2)))
     assert kinds(responses)[-1] == "finished"
     slow.cancel()
@@ -258,7 +259,7 @@ async def test_a_slow_reader_does_not_hold_up_the_others(bench: Bench) -> None:
 
 async def test_a_short_track_is_done_long_before_a_long_one_that_came_first(bench: Bench) -> None:
     long = asyncio.create_task(collect(bench, bench.request(bench.put_music(60.0, seed=1))))
-    await asyncio.sleep(0.3)
+    await until(lambda: bench.service.scheduler.statistics.segments > 0)
     await collect(bench, bench.request(bench.put_music(1.5, seed=2)))
     assert not long.done()
     long.cancel()

@@ -16,6 +16,8 @@ from opentelemetry.proto.collector.trace.v1 import (
     trace_service_pb2_grpc,
 )
 
+from tests.patience import PATIENCE_SECONDS
+
 
 @dataclass(frozen=True)
 class Span:
@@ -55,7 +57,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         with self._lock:
             return [span for span in self._spans if span.trace_id == trace_id]
 
-    def settled_trace(self, trace_id: str, seconds: float = 20.0) -> list[Span]:
+    def settled_trace(self, trace_id: str, seconds: float = PATIENCE_SECONDS) -> list[Span]:
         """Returns the spans of a trace once each has its parent and no more come for a while."""
         limit = time.monotonic() + seconds
         while True:

@@ -30,6 +30,7 @@ from mixdown.gateway.v1 import gateway_pb2
 from tests.integration.gateway.conftest import noise_wav
 from tests.integration.interpreter.chat_server import Answer, ChatServer, chat_server
 from tests.integration.telemetry.collector import Collector, running_collector
+from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import tiny_htdemucs, write_bag
 
 ROOT = Path(__file__).parents[3]
@@ -57,7 +58,9 @@ class Observed:
         found = {}
         for group in groups:
             path = group["labels"].get("__metrics_path__", "/metrics")
-            with urllib.request.urlopen(f"http://{group['targets'][0]}{path}", timeout=10) as page:
+            with urllib.request.urlopen(
+                f"http://{group['targets'][0]}{path}", timeout=PATIENCE_SECONDS
+            ) as page:
                 families = text_string_to_metric_families(page.read().decode())
                 found[group["labels"]["job"]] = {family.name: family for family in families}
         return found

@@ -17,6 +17,7 @@ from tests.monitoring import (
     recorded,
     rule_queries,
 )
+from tests.patience import PATIENCE_SECONDS
 
 QUERIES = [*dashboard_queries(), *rule_queries()]
 
@@ -48,7 +49,18 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def exported(observed: Observed) -> dict[str, Exported]:
-    time.sleep(1.5)  # a census and a cleaning
+    """What is exported, a census and a cleaning included, which come a little later."""
+    limit = time.monotonic() + PATIENCE_SECONDS
+    missing = QUERIES
+    while True:
+        found = everything(observed)
+        missing = [query for query in missing if problems(query, found)]
+        if not missing or time.monotonic() > limit:
+            return found
+        time.sleep(0.5)
+
+
+def everything(observed: Observed) -> dict[str, Exported]:
     found: dict[str, Exported] = {}
     for job, families in observed.scrape().items():
         if job == "mixdown-envoy":
@@ -165,7 +177,7 @@ def test_what_is_under_way_is_nothing_once_all_is_done(observed: Observed):
         "mixdown_separator_waiting_segments",
         "mixdown_rpc_in_progress",
     }
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + PATIENCE_SECONDS
     while True:
         busy = {
             (family.name, *sample.labels.values()): sample.value

@@ -7,6 +7,7 @@ import pytest
 
 from services.local.envoy import Authentication
 from services.local.suite import Edge, plan_suite
+from tests.patience import PATIENCE_SECONDS
 
 
 def gateway_user(folder, **edge) -> str:
@@ -51,7 +52,7 @@ def test_what_would_let_everybody_in_by_mistake_does_not_start(tmp_path, argumen
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=PATIENCE_SECONDS,
     )
     assert outcome.returncode == 1
     assert told in outcome.stderr

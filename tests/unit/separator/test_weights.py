@@ -122,7 +122,7 @@ def test_a_hub_out_of_reach_is_given_up_within_seconds(
     began = time.monotonic()
     with pytest.raises(SourceError, match="cannot be reached"):
         HuggingFaceHub().load("htdemucs")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 # The npm package
