@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -53,11 +54,9 @@ class RequestInterceptor(aio.ServerInterceptor):  # type: ignore[misc, unused-ig
             deserialize = forgiving(deserialize)
         if handler.request_streaming and is_ours:
             behaviour = _read_requests(behaviour, metrics_of(method))
-        wrapped = (
-            _wrap_stream(behaviour, method)
-            if handler.response_streaming
-            else _wrap_unary(behaviour, method)
-        )
+        # A handler that is no generator sends its answers itself, as `Watch` of the health check.
+        yields = handler.response_streaming and not inspect.iscoroutinefunction(behaviour)
+        wrapped = _wrap_stream(behaviour, method) if yields else _wrap_unary(behaviour, method)
         return make(
             wrapped,
             request_deserializer=deserialize,

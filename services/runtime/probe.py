@@ -1,7 +1,8 @@
-"""Asks the server of this container whether it serves: `python -m services.runtime.probe`.
+"""Asks the server of this container whether it serves: `python -m services.runtime.probe [NAME]`.
 
 For where nothing speaks the health protocol itself, such as a container's health check. Ends with
-status 0 where the server says SERVING, else with 1.
+status 0 where the server says SERVING, else with 1. NAME is what the health check is asked for: a
+service, "liveness", or without it the server as a whole.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ def is_serving(
 
 def main() -> None:
     """Asks the server that MIXDOWN_LISTEN tells of; its certificate names MIXDOWN_TLS_NAME."""
+    service = sys.argv[1] if len(sys.argv) > 1 else ""
     port = os.environ["MIXDOWN_LISTEN"].rsplit(":", 1)[1]
     name = os.environ.get("MIXDOWN_TLS_NAME", "")
-    sys.exit(0 if is_serving(f"127.0.0.1:{port}", tls=Settings().tls, tls_name=name) else 1)
+    address = f"127.0.0.1:{port}"
+    sys.exit(0 if is_serving(address, service, Settings().tls, name) else 1)
 
 
 if __name__ == "__main__":

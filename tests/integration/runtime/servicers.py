@@ -53,7 +53,12 @@ class Remixer(remixer_pb2_grpc.RemixerServiceServicer):
 
 
 @asynccontextmanager
-async def serving(answer: Answer | None = None, stream: Stream | None = None) -> AsyncIterator[str]:
+async def serving(
+    answer: Answer | None = None,
+    until_ready: Callable[[], Awaitable[object]] | None = None,
+    *,
+    stream: Stream | None = None,
+) -> AsyncIterator[str]:
     """Serves on a free port and gives its address."""
 
     def register(server: aio.Server) -> None:
@@ -68,7 +73,8 @@ async def serving(answer: Answer | None = None, stream: Stream | None = None) ->
         *([INTERPRETER] if answer is not None else []),
         *([REMIXER] if stream is not None else []),
     ]
-    server = Server(Settings(listen="127.0.0.1:0", drain_seconds=0), names, register)
+    settings = Settings(listen="127.0.0.1:0", drain_seconds=0)
+    server = Server(settings, names, register, until_ready=until_ready)
     await server.start()
     try:
         yield f"127.0.0.1:{server.port}"

@@ -7,6 +7,7 @@ import sys
 from mixdown.interpreter.v1 import interpreter_pb2
 from services.local.ports import free_port
 from services.runtime.probe import is_serving
+from services.runtime.server import LIVENESS
 from tests.integration.runtime.servicers import INTERPRETER, serving
 
 
@@ -21,17 +22,27 @@ async def test_a_server_that_serves_is_found_to_do_so() -> None:
         assert not await asyncio.to_thread(is_serving, address, "mixdown.Unknown")
 
 
+async def test_a_server_that_is_not_ready_is_alive_and_does_not_serve() -> None:
+    async with serving(answer, asyncio.Event().wait) as address:
+        assert not await asyncio.to_thread(is_serving, address)
+        assert await asyncio.to_thread(is_serving, address, LIVENESS)
+
+
 async def test_the_command_ends_with_a_status_that_tells() -> None:
-    async def probe(address: str) -> int:
+    async def probe(address: str, *names: str) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "services.runtime.probe",
+            *names,
             env={**os.environ, "MIXDOWN_LISTEN": address},
         )
         return await process.wait()
 
     async with serving(answer) as address:
         # A container listens on all addresses; the probe asks its own.
-        assert await probe(f"0.0.0.0:{address.rsplit(':', 1)[1]}") == 0
+        everywhere = f"0.0.0.0:{address.rsplit(':', 1)[1]}"
+        assert await probe(everywhere) == 0
+        assert await probe(everywhere, LIVENESS) == 0
+        assert await probe(everywhere, "mixdown.Unknown") == 1
     assert await probe(f"0.0.0.0:{free_port()}") == 1

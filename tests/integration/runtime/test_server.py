@@ -24,6 +24,8 @@ from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from services.runtime import context as request_context
 from services.runtime.channels import connect
 from services.runtime.errors import MixdownError, error_info_of
+from services.runtime.server import LIVENESS, Server
+from services.runtime.settings import Settings
 from tests.integration.runtime.servicers import INTERPRETER, Answer, serving
 from tests.patience import PATIENCE_SECONDS
 
@@ -69,6 +71,46 @@ async def test_health_is_told_for_the_server_and_each_service() -> None:
         with pytest.raises(aio.AioRpcError) as caught:
             await stub.Check(health_pb2.HealthCheckRequest(service="mixdown.Unknown"))
         assert caught.value.code() == StatusCode.NOT_FOUND
+
+
+async def test_a_server_serves_once_it_has_what_it_needs() -> None:
+    """And is alive before."""
+    has_all = asyncio.Event()
+
+    async def until_ready() -> None:
+        await has_all.wait()
+
+    statuses = health_pb2.HealthCheckResponse
+    async with serving(echo, until_ready) as address, connect(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        for service in ("", INTERPRETER):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == statuses.NOT_SERVING
+        alive = await stub.Check(health_pb2.HealthCheckRequest(service=LIVENESS))
+        assert alive.status == statuses.SERVING
+        watching = stub.Watch(health_pb2.HealthCheckRequest(service=INTERPRETER))
+        assert (await watching.read()).status == statuses.NOT_SERVING
+        assert (await stub_of(channel).Interpret(InterpretRequest(prompt="la"))).reply == "la"
+        has_all.set()
+        assert (await watching.read()).status == statuses.SERVING
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == statuses.SERVING
+
+
+async def test_a_server_that_cannot_get_ready_ends_with_what_was_in_the_way() -> None:
+    async def until_ready() -> None:
+        raise ValueError("no way")
+
+    server = Server(
+        Settings(listen="127.0.0.1:0"), [INTERPRETER], lambda _: None, until_ready=until_ready
+    )
+    with pytest.raises(ValueError, match="no way"):
+        await asyncio.wait_for(server.run(), PATIENCE_SECONDS)
+
+
+async def test_a_server_that_is_stopped_before_it_is_ready_stops() -> None:
+    async with serving(echo, asyncio.Event().wait) as address, connect(address) as channel:
+        assert (await stub_of(channel).Interpret(InterpretRequest(prompt="la"))).reply == "la"
 
 
 async def test_reflection_tells_services_and_their_contracts() -> None:
