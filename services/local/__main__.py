@@ -14,7 +14,7 @@ from honcho.manager import Manager
 from honcho.printer import Printer
 
 from services.local.envoy import Authentication, RateLimit
-from services.local.readiness import wait_until_ready
+from services.local.readiness import has_its_model, wait_for_its_model, wait_until_ready
 from services.local.suite import Edge, Suite, SuiteError, plan_suite
 from services.runtime.settings import default_data_folder
 
@@ -44,8 +44,18 @@ def run(suite: Suite) -> int:
 
 
 def _announce(suite: Suite, running: threading.Event) -> None:
-    if wait_until_ready(suite, running.is_set):
-        print(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}", flush=True)
+    if not wait_until_ready(suite, running.is_set):
+        return
+    print(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}", flush=True)
+    if has_its_model(suite):
+        return
+    print(
+        "Separations wait until the model is ready: the first time that takes a minute or two, "
+        "for it is fetched and compiled; what is in the way the separator says above.",
+        flush=True,
+    )
+    if wait_for_its_model(suite, running.is_set):
+        print("The model is ready.", flush=True)
 
 
 def main() -> None:

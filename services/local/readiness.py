@@ -1,4 +1,4 @@
-"""Waits until the suite answers, and a turn would go all the way."""
+"""Waits until the suite answers, and then until its model is there."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from services.local.suite import Suite
+from services.runtime.probe import is_serving
+from services.runtime.server import LIVENESS
 
 _PAUSE_SECONDS = 0.1
 _ANSWER_SECONDS = 2.0
@@ -22,12 +23,16 @@ _USER = (("x-mixdown-user", "readiness"),)  # said to the gateway itself, behind
 
 
 def wait_until_ready(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
-    """Waits until a caller is served, whatever it asks.
+    """Waits until a caller is served, whatever it asks, but for the model.
 
     First by bare connections: a process that is still forking others must not use gRPC. Then every
     server must serve; Envoy must have found every service (it looks once a second); and the gateway
     must reach them through Envoy (a connection that failed before Envoy was there is tried again
     only a while later).
+
+    The separator need only be alive: what does without stems need not wait for its model, and a
+    separation that comes before waits for it there. (Envoy asks the one separator that it knows
+    even while that is not serving: where none is healthy it takes all for healthy.)
 
     Args:
         suite: What is waited for.
@@ -36,18 +41,33 @@ def wait_until_ready(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
     Returns:
         True once all is there; False where it is no longer wanted.
     """
-    addresses = [*map(suite.address_of, suite.ports), suite.address]
+    addresses = {name: suite.address_of(name) for name in suite.ports}
+    others = {name: address for name, address in addresses.items() if name != "separator"}
     checks = [
-        *(partial(_accepts, address) for address in addresses),
-        *(partial(_serves, address) for address in addresses),
-        partial(_finds_every_service, suite.admin_port, len(suite.ports)),
-        partial(_reaches_the_others, suite.address_of("gateway")),
+        *(partial(_accepts, address) for address in (*addresses.values(), suite.address)),
+        *(partial(is_serving, address) for address in (*others.values(), suite.address)),
+        partial(is_serving, addresses["separator"], LIVENESS),
+        partial(_finds, suite.admin_port, others.keys()),
+        partial(_reaches_the_others, addresses["gateway"]),
     ]
-    for check in checks:
-        while not check():
-            if not is_wanted():
-                return False
-            time.sleep(_PAUSE_SECONDS)
+    return all(_wait_for(check, is_wanted) for check in checks)
+
+
+def has_its_model(suite: Suite) -> bool:
+    """Tells whether the separator serves."""
+    return is_serving(suite.address_of("separator"))
+
+
+def wait_for_its_model(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
+    """Waits until the separator serves; False where that is no longer wanted."""
+    return _wait_for(partial(has_its_model, suite), is_wanted)
+
+
+def _wait_for(check: Callable[[], bool], is_wanted: Callable[[], bool]) -> bool:
+    while not check():
+        if not is_wanted():
+            return False
+        time.sleep(_PAUSE_SECONDS)
     return True
 
 
@@ -60,25 +80,15 @@ def _accepts(address: str) -> bool:
         return False
 
 
-def _serves(address: str) -> bool:
-    with grpc.insecure_channel(address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _finds_every_service(admin_port: int, services: int) -> bool:
+def _finds(admin_port: int, services: Collection[str]) -> bool:
     url = f"http://127.0.0.1:{admin_port}/clusters"
     try:
         with urllib.request.urlopen(url, timeout=_ANSWER_SECONDS) as answer:
             lines = str(answer.read(), "utf-8").splitlines()
     except (urllib.error.URLError, TimeoutError):
         return False
-    healthy = [line for line in lines if line.endswith("::health_flags::healthy")]
-    return len(healthy) == services
+    healthy = {line.split("::")[0] for line in lines if line.endswith("::health_flags::healthy")}
+    return healthy >= set(services)
 
 
 def _reaches_the_others(gateway: str) -> bool:

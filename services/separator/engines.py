@@ -14,6 +14,7 @@ import structlog
 from services.separator import metrics
 from services.separator.backends.backend import Backend
 from services.separator.backends.choice import BackendChoice
+from services.separator.errors import SeparatorError
 from services.separator.models import SeparationModel, describe_model
 from services.separator.registry import Registry
 from services.separator.weights import WeightsChain
@@ -92,7 +93,12 @@ class Engines:
     async def _place(self, name: str) -> _Place:
         async with self._loading:
             if name not in self._places:
-                self._places[name] = _Place(await in_thread(self._load, name))
+                try:
+                    engine = await in_thread(self._load, name)
+                except SeparatorError as error:
+                    metrics.LOAD_FAILURES.labels(name, error.reason).inc()
+                    raise
+                self._places[name] = _Place(engine)
             self._places.move_to_end(name)
             return self._places[name]
 

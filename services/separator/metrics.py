@@ -73,6 +73,16 @@ MEMORY_EXHAUSTED = counter(
     "mixdown_separator_out_of_memory_total", "Batches that did not fit into the device's memory."
 )
 
+READY = gauge(
+    "mixdown_separator_ready",
+    "1 once the health check says SERVING: the default model is loaded and has computed, or is not "
+    "to be loaded before the first request (MIXDOWN_PRELOAD); until then 0.",
+)
+LOAD_FAILURES = counter(
+    "mixdown_separator_model_load_failures_total",
+    "Times that a model could not be loaded, by the reason of the error.",
+    ("model", "reason"),
+)
 LOAD_SECONDS = histogram(
     "mixdown_separator_model_load_seconds",
     "How long models took to be loaded and checked.",

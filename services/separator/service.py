@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
 from typing import Self
 
-import structlog
 import torch
 
 from mixdown.separator.v1 import separator_pb2_grpc
@@ -20,7 +18,7 @@ from services.separator.computation import Rooms
 from services.separator.computations import Computations
 from services.separator.cores import available_cores
 from services.separator.engines import Engines
-from services.separator.errors import SeparatorError
+from services.separator.readiness import Readiness
 from services.separator.registry import Registry
 from services.separator.scheduler import Scheduler
 from services.separator.separation import Separator
@@ -28,8 +26,6 @@ from services.separator.settings import SeparatorSettings
 from services.separator.stem_store import StemStore
 from services.separator.weights import HuggingFaceHub, LocalFolder, WeightsChain
 from services.separator.weights_npm import ConvertedWeights, NpmPackage
-
-_log = structlog.get_logger("mixdown.separator")
 
 
 def weights_chain(settings: SeparatorSettings) -> WeightsChain:
@@ -99,27 +95,22 @@ class SeparatorService:
         self._api = SeparatorApi(self.separator, self.engines, registry, settings.default_model)
 
     def server(self) -> Server:
-        """Returns the server of this process, not yet started."""
+        """Returns the server of this process, not yet started.
+
+        It says SERVING once the default model is ready; from the start where it is not preloaded.
+        """
+        metrics.READY.set(not self._settings.preload)
+        readiness = Readiness(self.engines, self._settings.default_model)
         return Server(
             self._settings,
             [SERVICE],
             lambda server: separator_pb2_grpc.add_SeparatorServiceServicer_to_server(
                 self._api, server
             ),
+            until_ready=readiness.wait if self._settings.preload else None,
         )
 
-    async def preload(self) -> None:
-        """Loads the default model, where the settings say so; without weights it only logs."""
-        if not self._settings.preload:
-            return
-        try:
-            async with self.engines.use(self._settings.default_model):
-                pass
-        except SeparatorError as error:
-            _log.warning("model not loaded", why=error.message)
-
     async def __aenter__(self) -> Self:
-        self._preloading = asyncio.create_task(self.preload())
         return self
 
     async def __aexit__(
@@ -128,8 +119,6 @@ class SeparatorService:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._preloading.cancel()
-        await asyncio.wait({self._preloading})
         await self._computations.close()
         await self.scheduler.close()
         self.engines.close()

@@ -73,7 +73,11 @@ class SeparatorSettings(BlobSettings):
         default=2, ge=1, description="Models kept in memory; the one unused for longest goes."
     )
     preload: bool = Field(
-        default=True, description="Load the default model at the start, not at the first request."
+        default=True,
+        description=(
+            "Load the default model at the start, and say SERVING only when it has computed. "
+            "Otherwise it is loaded at the first request, and SERVING says nothing of it."
+        ),
     )
     model_folder: Path | None = Field(
         default=None,

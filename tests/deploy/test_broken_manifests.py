@@ -132,6 +132,14 @@ def probed_by_http(found):
     container(found)["startupProbe"] = {"httpGet": {"path": "/", "port": "metrics"}}
 
 
+def restarted_before_it_is_ready(found):
+    container(found, "separator")["livenessProbe"]["exec"]["command"].pop()
+
+
+def ready_before_it_has_a_model(found):
+    container(found, "separator")["readinessProbe"]["exec"]["command"].append("liveness")
+
+
 def listening_elsewhere(found):
     settings(found, "gateway")["MIXDOWN_LISTEN"] = "0.0.0.0:6000"
 
@@ -440,6 +448,8 @@ BROKEN = {
         probed_at_another_port,
         probed_by_http,
         probed_in_the_clear,
+        ready_before_it_has_a_model,
+        restarted_before_it_is_ready,
         probed_by_another_name,
     ],
     "listening": [

@@ -105,8 +105,14 @@ def pinned(manifests: Manifests) -> Iterator[Finding]:
                 yield Finding("pinned", container.where, f"image {name} has no version")
 
 
+_PROGRAM = ["python", "-m", "services.runtime.probe"]
+
+
 def probed(manifests: Manifests) -> Iterator[Finding]:
-    """Every server is probed on its own port; our services by gRPC."""
+    """Every server is probed on its own port; our services by gRPC.
+
+    The separator is alive before it is ready: only its readiness is that of its model.
+    """
     for workload in manifests.workloads:
         container = workload.main
         if workload.kind == "Job":
@@ -117,6 +123,9 @@ def probed(manifests: Manifests) -> Iterator[Finding]:
                 yield Finding("probed", container.where, f"has no {name}")
             if workload.name in SERVICES and not _asks_by_grpc(manifests, container, probe):
                 yield Finding("probed", container.where, f"its {name} is not by gRPC")
+            of_life = workload.name == "separator" and name != "readinessProbe"
+            if workload.name in SERVICES and _asked_of(probe) != ("liveness" if of_life else ""):
+                yield Finding("probed", container.where, f"its {name} asks for another name")
             ports = [probe.get(kind, {}).get("port") for kind in ("grpc", "tcpSocket", "httpGet")]
             for port in filter(None, ports):
                 if port not in {*container.ports, *container.ports.values()}:
@@ -129,8 +138,14 @@ def _asks_by_grpc(manifests: Manifests, container: Container, probe: Document) -
     if "MIXDOWN_TLS_CERTIFICATE_FILE" not in environment:
         return "grpc" in probe
     name = environment.get("MIXDOWN_TLS_NAME")
-    program = ["python", "-m", "services.runtime.probe"]
-    return probe.get("exec", {}).get("command") == program and name == container.workload.name
+    command = probe.get("exec", {}).get("command", [])
+    return command[:3] == _PROGRAM and name == container.workload.name
+
+
+def _asked_of(probe: Document) -> str:
+    """The name that a probe asks the health service for; "" is the server as a whole."""
+    command = probe.get("exec", {}).get("command", [])
+    return str(probe.get("grpc", {}).get("service", "") or "".join(command[3:]))
 
 
 def listening(manifests: Manifests) -> Iterator[Finding]:

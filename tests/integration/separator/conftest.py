@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
 
 from mixdown.separator.v1 import separator_pb2 as pb
 from mixdown.separator.v1 import separator_pb2_grpc
@@ -23,6 +24,7 @@ class Bench:
 
     Attributes:
         stub: The client.
+        health: A client of its health check.
         service: The server's inside.
         blobs: The store.
         folder: Where everything lies.
@@ -32,6 +34,7 @@ class Bench:
         self.folder = folder
         self.service = service
         self.stub = separator_pb2_grpc.SeparatorServiceStub(channel)
+        self.health: Any = health_pb2_grpc.HealthStub(channel)
         self.blobs: BlobStore = open_blob_store(str(folder / "blobs"))
 
     def put(self, data: bytes) -> str:

@@ -54,8 +54,10 @@ def test_a_process_serves_and_ends_on_sigterm_without_leaving_files(folder: Path
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             grpc.channel_ready_future(channel).result(timeout=60)
-            health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-            assert health.status == health_pb2.HealthCheckResponse.SERVING
+            health = health_pb2_grpc.HealthStub(channel)
+            watching = health.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+            assert any(told.status == health_pb2.HealthCheckResponse.SERVING for told in watching)
+            watching.cancel()
             request = pb.SeparateRequest(stems=["vocals"])
             request.track.sha256 = track
             call = separator_pb2_grpc.SeparatorServiceStub(channel).Separate(request)
