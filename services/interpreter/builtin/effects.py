@@ -35,6 +35,7 @@ PITCH_STEP_SEMITONES = 2.0
 PAN_DEFAULT = 0.5
 PAN_STEP = 0.25
 LARGEST_PLAIN_DB = 24
+LARGEST_PLAIN_SEMITONES = 36
 
 
 class UnclearError(Exception):
@@ -290,6 +291,7 @@ def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     numbers = clause.numbers("semitone", "")
     up = clause.any_of(("up",)) or clause.has("pitch", "high") or clause.has("more")
     down = clause.any_of(("down", "less", "lowword")) or clause.has("pitch", "deep")
+    down = down or clause.has("bound", "below") or (bool(numbers) and "flat" in clause.text.split())
     if degree_too(clause) and (clause.has("up", "high") or clause.has("lowword")):
         up, down = clause.has("lowword"), clause.has("up", "high")
     if up and down:
@@ -310,6 +312,8 @@ def pitch_change(clause: Clause, settings: TargetSettings) -> Adjustment:
             raise UnclearError("Up or down, and by how many semitones?")
         return Adjustment((1 if up else -1) * PITCH_STEP_SEMITONES * factor(clause), True)
     number = numbers[0]
+    if not number.unit and abs(number.value) > LARGEST_PLAIN_SEMITONES:
+        raise UnclearError("By how many semitones?")  # "tune it to 432"
     if placement(clause, number) == "to" and not (up or down) and not number.more:
         return Adjustment(number.value, False)
     return Adjustment(-abs(number.value) if down else number.value, True)

@@ -171,7 +171,7 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         read_clause(turn, clause)
     except UnclearError as unclear:
         excepts = bool(clause.lexemes) and clause.lexemes[0].has("except")
-        if excepts or asks_for_change(clause):
+        if excepts or clause.has("conditional") or asks_for_change(clause):
             turn.blocked = turn.blocked or str(unclear)
         turn.questions.append(str(unclear))
         turn.doubt(0.6)

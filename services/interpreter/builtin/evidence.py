@@ -86,6 +86,10 @@ def check_read(clause: Clause, kind: str) -> float:
         raise UnclearError("Is that a sample rate? I hand out the rate of the song.")
     if kind == "eq" and clause.any_of(("separate", "file")):
         raise UnclearError("Hand it out, or change its tone?")
+    if kind == "reverb" and clause.has("separate") and not clause.has_named_target:
+        raise UnclearError("I can't hand out an effect alone. Which part do you mean?")
+    if kind == "reverb" and any(i.has("tone") and i.text.endswith("er") for i in clause.lexemes):
+        raise UnclearError("The tone of what? I can't change that of the reverb alone.")
     if kind == "pan" and _takes_a_side(clause):
         raise UnclearError("I can't take one side apart. Should I move it there instead?")
     if _has_open_not(clause):

@@ -71,6 +71,8 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
     if _is_spread(clause, named):
         raise UnclearError("That part itself, or all parts?")
+    if _tells_of_mistake(clause):
+        raise UnclearError("What should it be instead?")
     if _counts_parts(clause):
         raise UnclearError("Which one do you mean?")
     if clause.has("conditional"):
@@ -303,6 +305,12 @@ def _is_spread(clause: Clause, named: Named) -> bool:
     said = clause.lexemes[place].text
     placed = clause.lexemes[place - 1].has("in") or said in {"everywhere", "on everything"}
     return placed and not clause.any_of(EFFECT_KINDS) and not clause.any_of(("except", "separate"))
+
+
+def _tells_of_mistake(clause: Clause) -> bool:
+    """Whether something is told to be wrong: "the reverb is on the wrong thing"."""
+    wrong = any(i.text.startswith("wrong") and not i.has("opposite") for i in clause.lexemes)
+    return wrong and (clause.has_action or clause.any_of(("set", "add")))
 
 
 def _counts_parts(clause: Clause) -> bool:

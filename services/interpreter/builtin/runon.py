@@ -46,7 +46,9 @@ def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
 
 # --- What the words so far say -------------------------------------------------------------------
 
-_DONE = ("up", "down", "more", "less", "mute", "separate", "remove", "file", *EFFECT_KINDS)
+_DONE = (
+    "up", "down", "more", "less", "mute", "separate", "remove", "file", "leave", *EFFECT_KINDS,
+)  # fmt: skip
 _LEADING = (
     "to", "by", "in", "of", "for", "with", "and", "but", "or", "not", "set", "add", "like", "bound",
     "need", "give", "more", "less", "even", "too", "small", "big", "conditional", "reason",

@@ -38,6 +38,8 @@ def is_statement(clause: Clause) -> bool:
         return True
     if _tells_of_others_taste(clause) or _reports_command(clause):
         return True
+    if _denies_fault(clause):
+        return True
     if _compares_with_nothing(clause) or _wants_to_know(clause) or _tells_of_speaker(clause):
         return True
     if _wishes_sound(clause):
@@ -49,6 +51,12 @@ def is_statement(clause: Clause) -> bool:
     if copula_of(clause) < 0 or clause.any_of(set(ASKING) - {"neutral"}) or is_complaint(clause):
         return False
     return not clause.any_of(("more", "less", "vague"))
+
+
+def _denies_fault(clause: Clause) -> bool:
+    """Whether something is told to be no fault: "the vocals are not too loud"."""
+    rest = clause.lexemes[copula_of(clause) + 1 :] if copula_of(clause) >= 0 else ()
+    return len(rest) > 1 and rest[0].has("not") and rest[1].has("too")
 
 
 def _weighs(clause: Clause) -> bool:
@@ -153,15 +161,25 @@ def _tells_what_was_done(clause: Clause) -> bool:
     if len(who) < 2 or not (who[0].text in _DOERS or who[0].is_unknown):
         return False
     verb = who[1]
-    done = verb.text.endswith("ed") and any(verb.has(kind) for kind in _DONE_KINDS)
-    return done and any(item.has(kind) for item in words for kind in TARGET_KINDS)
+    past = (verb.text.endswith("ed") and verb.text != "need") or verb.text in _PAST
+    done = past and (is_verb(verb) or any(verb.has(kind) for kind in _DONE_KINDS))
+    heard = who[0].text in {"you", "you have"}  # "you muted the wrong one"
+    return done and (heard or any(item.has(kind) for item in words for kind in TARGET_KINDS))
+
+
+_PAST = {"made", "gave", "took", "brought", "sent", "put in"}
 
 
 def _tells_what_is_there(clause: Clause) -> bool:
     """Whether a clause tells what a part has: "the drums have a lot of reverb"."""
+    words = [item for item in clause.lexemes if not (item.mark or item.has("filler", "article"))]
+    if [item.text for item in words[1:2]] == ["had"] and words[0].has("neutral"):
+        return True  # "the original had less reverb"
     if is_complaint(clause) or clause.any_of(("more", "less", "toomuch", "enough", "need", "not")):
         return False
-    words = [item for item in clause.lexemes if not (item.mark or item.has("filler", "article"))]
+    opening = [item.text for item in words[:2]]
+    if opening in (["there is", "no"], ["there are", "no"]) and not clause.numbers():
+        return True  # "there is no bass"
     if not words or not clause.any_of(("reverb", "compression", "echo", "distortion", "chorus")):
         return False
     if words[0].text in {"there is", "there are"}:

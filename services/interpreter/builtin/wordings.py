@@ -164,14 +164,28 @@ _RATHER = {"instead of", "rather than", "in place of"}
 def _without_rejected(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "instead of muting the drums, …" as what follows; the drums are only spoken of."""
     start = next((i for i, item in enumerate(lexemes) if not is_filler(item)), 0)
-    end = next((i for i, item in enumerate(lexemes) if item.mark == ","), 0)
+    end = _end_of_rejected(lexemes)
     if not lexemes or lexemes[start].text not in _RATHER or not end:
         return lexemes
     names = [i for i in lexemes[start:end] if any(i.has(kind) for kind in TARGET_KINDS)]
-    if not names or len(lexemes) == end + 1:
+    rest = lexemes[end + 1 :] if lexemes[end].mark else lexemes[end:]
+    if not names or not rest:
         return lexemes
-    refers = any(item.has("pronoun") or item.has("group", "rest") for item in lexemes[end + 1 :])
-    return [*names, _IS, *lexemes[end:]] if refers else lexemes[end + 1 :]
+    refers = any(item.has("pronoun") or item.has("group", "rest") for item in rest)
+    return [*names, _IS, _PAUSE, *rest] if refers else rest
+
+
+def _end_of_rejected(lexemes: list[Lexeme]) -> int:
+    """Returns where what is wanted begins: behind a comma, or with the verb after a name."""
+    named = False
+    for index, item in enumerate(lexemes):
+        if item.mark == "," or (named and is_verb(item)):
+            return index
+        named = named or any(item.has(kind) for kind in TARGET_KINDS)
+    return 0
+
+
+_PAUSE = Lexeme(",", mark=",")
 
 
 _IS = Lexeme("is", (("filler", "word"),))
