@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +57,9 @@ from services.runtime.blobs.folder import FolderBlobStore
 
 _BLOCK_FRAMES = 16_384
 _MESSAGE_FRAMES = 256 * 1024 // 8
+_TURN_FRAMES = 4 * _MESSAGE_FRAMES
+"""The separator sends four messages of a stem, then as many of the next."""
+
 _SEMITONES = 2.0
 _STEM = TargetSettings(
     gain_db=-2.0,
@@ -243,9 +247,8 @@ def _ours(mix: Mix) -> Callable[[Path, float], Figures]:
         with ThreadPoolExecutor(threads) as pool:
             pipeline = Pipeline(store, track, measured, mix, planned, STEMS, {}, pool)
             pipeline.expect_stems(RATE_HZ, 2)
-            for blocks in _stem_blocks(folder):
-                for stem, block in zip(STEMS, blocks, strict=True):
-                    pipeline.feed(stem, block)
+            for stem, block in _stem_blocks(folder):
+                pipeline.feed(stem, block)
                 while not pipeline.is_done and pipeline.can_advance:
                     pipeline.advance()
             pipeline.end_stems()
@@ -268,10 +271,17 @@ def _put(store: BlobStore, path: Path) -> Blob:
         return writer.commit()
 
 
-def _stem_blocks(folder: Path) -> Iterator[Sequence[Samples]]:
-    """Yields blocks of every stem, as large as the separator's messages."""
-    readers = [AudioReader(folder / f"{stem}.wav") for stem in STEMS]
-    return zip(*(reader.blocks(_MESSAGE_FRAMES) for reader in readers), strict=True)
+def _stem_blocks(folder: Path) -> Iterator[tuple[str, Samples]]:
+    """Yields blocks of every stem as the separator sends them: messages of one, then the next."""
+    with ExitStack() as stack:
+        readers = {stem: stack.enter_context(AudioReader(folder / f"{stem}.wav")) for stem in STEMS}
+        while True:
+            some = {stem: reader.read(_TURN_FRAMES) for stem, reader in readers.items()}
+            if not any(block.shape[1] for block in some.values()):
+                return
+            for stem, block in some.items():
+                for start in range(0, block.shape[1], _MESSAGE_FRAMES):
+                    yield stem, block[:, start : start + _MESSAGE_FRAMES]
 
 
 def _plain(semitones: float) -> Callable[[Path, float], Figures]:
@@ -316,13 +326,12 @@ class _StoredStems(Separator):
         return Model("four", STEMS)
 
     async def separate(
-        self, track: Blob, model: str, stems: Sequence[str]
+        self, track: Blob, model: str, stems: Sequence[str], *, background: bool = False
     ) -> AsyncGenerator[StemEvent, None]:
         yield StemsStarted(RATE_HZ, 2, cached=True)
-        for blocks in _stem_blocks(self._folder):
-            for stem, block in zip(STEMS, blocks, strict=True):
-                if stem in stems:
-                    yield StemBlock(stem, block)
+        for stem, block in _stem_blocks(self._folder):
+            if stem in stems:
+                yield StemBlock(stem, block)
 
 
 def _first_chunk(folder: Path, _seconds: float) -> Figures:

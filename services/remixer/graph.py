@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 
@@ -24,7 +24,7 @@ import numpy as np
 from mixdown.mix import MASTER, Mix, Output
 from services.remixer.chain import Chain, Track, build_chain
 from services.remixer.effects.limiter import Limiter
-from services.remixer.effects.processor import empty
+from services.remixer.effects.processor import empty, joined
 from services.remixer.lane import Lane
 from services.remixer.plan import edited_stems
 from services.remixer.rooms import shared_rooms, without_room
@@ -34,7 +34,7 @@ from services.runtime.audio.reader import Samples
 _ORIGINAL = ""
 """Name of the original among the stems; no stem has it."""
 
-_MAX_STEPS_AHEAD = 4
+_MAX_STEPS_AHEAD = 2
 """How many steps the slowest chain may be behind what was pushed."""
 
 CEILING_DBTP = -1.0
@@ -190,7 +190,7 @@ class Graph:
                     total.push(name, block)
             parts.append(self._collect(step.original, step.stems, processed))
         ready = {
-            output.name: _joined([part[output.name] for part in parts], self._channels)
+            output.name: joined([part[output.name] for part in parts], self._channels)
             for output in self._outputs
         }
         # Until the first frames go out nobody shall wait for the chains to get ahead.
@@ -231,9 +231,3 @@ class Graph:
         for room in self._rooms:
             self._mix.push(room.name, room.process(processed))
         return self._master.process(self._mix.ready())
-
-
-def _joined(blocks: Sequence[Samples], channels: int) -> Samples:
-    if len(blocks) == 1:
-        return blocks[0]
-    return np.concatenate(blocks, axis=1) if blocks else empty(channels)

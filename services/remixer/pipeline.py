@@ -24,8 +24,12 @@ from services.remixer.resample import Resampler
 from services.runtime.audio.reader import AudioProperties, Samples
 from services.runtime.blobs import Blob, BlobStore
 
-BLOCK_FRAMES = 16_384
-"""Frames of one step."""
+FIRST_BLOCK_FRAMES = 16_384
+"""Frames of one step, until the first audio goes out: so it comes soon."""
+
+BLOCK_FRAMES = 131_072
+"""The most frames of one step: three seconds, where a step costs next to nothing beside its frames.
+Steps grow to that by doubling, so that nobody who listens waits."""
 
 MAX_SKEW_SECONDS = 120
 """How far one stem may be ahead of another. The separator interleaves them segment by segment."""
@@ -106,6 +110,7 @@ class Pipeline:
         self._stems = tuple(stems)
         self._inputs: dict[str, StemInput] = {}
         self._position = 0
+        self._block_frames = FIRST_BLOCK_FRAMES
         self._has_ended = False
         self._weights_sha256 = ""
         self._notes: list[str] = []
@@ -212,9 +217,9 @@ class Pipeline:
         )
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether there is work under way, which `flush` waits for."""
-        return self._graph.is_ahead
+    def has_due(self) -> bool:
+        """Whether `flush` has anything to do: frames that wait, or work under way."""
+        return self._graph.is_ahead or self._waiting_frames() > 0
 
     def advance(self) -> list[OutputAudio | OutputFinished]:
         """Renders the next block; with the last one, all that is still due.
@@ -223,7 +228,9 @@ class Pipeline:
         """
         if self._levelled is not None:
             return self._advance_levelled(self._levelled)
-        frames = self._next_frames()
+        return self._step(self._next_frames())
+
+    def _step(self, frames: int) -> list[OutputAudio | OutputFinished]:
         stems = {stem: item.pop(frames) for stem, item in self._inputs.items()}
         original = self._original.read(frames)
         self._position += frames
@@ -245,8 +252,13 @@ class Pipeline:
         return list(self._writers[MASTER].write(block))
 
     def flush(self) -> list[OutputAudio | OutputFinished]:
-        """Waits for the work under way and returns what came of it."""
-        return self._write(self._graph.flush())
+        """Renders what is there of the stems, less than a block, and waits for all work under way.
+
+        For when no more comes soon: nobody shall wait for the rest of a block.
+        """
+        frames = self._waiting_frames()
+        events = self._step(frames) if frames else []
+        return events + ([] if self._has_ended else self._write(self._graph.flush()))
 
     def _write(self, blocks: Mapping[str, Samples]) -> list[OutputAudio | OutputFinished]:
         events: list[OutputAudio | OutputFinished] = []
@@ -255,6 +267,8 @@ class Pipeline:
                 self._target.add(blocks[name])
             elif blocks[name].shape[1]:
                 events += writer.write(blocks[name])
+        if any(block.shape[1] for block in blocks.values()):
+            self._block_frames = min(2 * self._block_frames, BLOCK_FRAMES)
         return events
 
     def _end(self) -> list[OutputAudio | OutputFinished]:
@@ -278,7 +292,12 @@ class Pipeline:
             writer.close()
 
     def _next_frames(self) -> int:
-        return min(BLOCK_FRAMES, self._properties.frames - self._position)
+        return min(self._block_frames, self._properties.frames - self._position)
+
+    def _waiting_frames(self) -> int:
+        """Frames that every stem has, up to a block of them."""
+        frames = [item.frames for item in self._inputs.values()]
+        return min(*frames, self._next_frames()) if len(frames) == len(self._stems) > 0 else 0
 
 
 def _target(

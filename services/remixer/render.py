@@ -220,7 +220,7 @@ class _Job:
                 try:
                     # While stems keep coming nobody waits for the effects; else what is there
                     # goes out.
-                    if pipeline.is_ahead and not await _comes_soon(coming):
+                    if pipeline.has_due and not await _comes_soon(coming):
                         for made in await in_thread(pipeline.flush):
                             yield made
                     event = await coming

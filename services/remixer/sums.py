@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from services.remixer.effects.processor import empty, silence
 from services.remixer.frame_queue import FrameQueue
 from services.runtime.audio.reader import Samples
@@ -41,12 +43,13 @@ class Sum:
     def _add(self, frames: int) -> Samples:
         if frames == 0:
             return empty(self._channels)
-        total: Samples | None = None
-        for _, sign, queue in self._terms:
-            block = queue.pop(frames)
-            if total is None:
-                total = block if sign > 0 else -block
-            else:
-                total = total + block if sign > 0 else total - block
-        assert total is not None
+        (_, sign, queue), *others = self._terms
+        total = queue.pop(frames)
+        if sign < 0:
+            total = -total
+        is_own = sign < 0  # what came in belongs to whoever gave it, and is not changed
+        for _, sign, queue in others:
+            add = np.add if sign > 0 else np.subtract
+            total = add(total, queue.pop(frames), out=total if is_own else None)
+            is_own = True
         return total

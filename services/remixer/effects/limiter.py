@@ -9,8 +9,8 @@ import numpy.typing as npt
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 
 from services.remixer.effects.processor import FixedBlocks, silence
-from services.remixer.true_peak import HALF_TAPS, Interpolation
 from services.runtime.audio.reader import Samples
+from services.runtime.audio.true_peak import HALF_TAPS, Interpolation
 
 _REACH_SECONDS = 0.015
 """How long before and after a peak the gain that it asks for holds. It takes as long again to get
@@ -58,7 +58,7 @@ class Limiter:
         self._delay = self._context + HALF_TAPS
         self._frames_to_drop = self._delay
         self._frames_due = 0
-        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._limit)
+        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._limit, takes_several=True)
 
     @property
     def limited_db(self) -> float:
@@ -85,17 +85,25 @@ class Limiter:
         return ready
 
     def _limit(self, block: Samples) -> Samples:
-        """Takes a block, and returns one that lies earlier by the delay."""
+        """Takes whole blocks, and returns as many frames that lie earlier by the delay."""
+        frames = block.shape[1]
         wave = np.concatenate((self._wave, block), axis=1)
-        self._wave = wave[:, _BLOCK_FRAMES:]
-        newest = wave[:, wave.shape[1] - _BLOCK_FRAMES - 2 * HALF_TAPS + 1 :]
+        self._wave = wave[:, frames:].copy()
+        newest = wave[:, wave.shape[1] - frames - 2 * HALF_TAPS + 1 :]
         asked = np.concatenate((self._gains, self._asked_gains(newest)))
-        self._gains = asked[_BLOCK_FRAMES:]
+        self._gains = asked[frames:].copy()
         first = HALF_TAPS - 1
-        ready = wave[:, first : first + _BLOCK_FRAMES]
+        ready = wave[:, first : first + frames]
         if asked.min() == 1.0:
             return ready
-        gain = self._smoothed(asked)
+        around = 2 * self._context + _BLOCK_FRAMES
+        # The sums of the boxes run along what they are given: each block is given its own.
+        gain = np.concatenate(
+            [
+                self._smoothed(asked[start : start + around])
+                for start in range(0, frames, _BLOCK_FRAMES)
+            ]
+        )
         self.lowest_gain = min(self.lowest_gain, float(gain.min()))
         limited: Samples = ready * gain.astype(np.float32)
         return limited
@@ -109,6 +117,8 @@ class Limiter:
         return gains
 
     def _smoothed(self, asked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if asked.min() == 1.0:
+            return np.ones(_BLOCK_FRAMES)
         # One filter after another; what each makes of the edges is cut off at the end. Sums that
         # run along a block may end an ulp of float64 beside 1, which float32 rounds to 1.
         lowest = minimum_filter1d(asked, 2 * self._reach + 1, mode="nearest")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +28,7 @@ class Processor(Protocol):
 
 
 class FixedBlocks:
-    """Gives a function blocks of one length, whatever comes in.
+    """Gives a function whole blocks, whatever comes in.
 
     For libraries whose result depends on the block size, or that guess from an array's shape
     which axis is the channels.
@@ -36,8 +36,11 @@ class FixedBlocks:
     Args:
         channels: Number of channels.
         block_frames: Length of the blocks.
-        function: Takes `[channels, block_frames]` and returns any number of frames.
+        function: Takes `[channels, block_frames]`, its rows contiguous, and returns any number of
+            frames. What it is given may be a part of a larger array: it must not be changed.
         channels_out: How many channels the function returns; by default as many.
+        takes_several: Whether the function takes several blocks at once, `[channels,
+            n · block_frames]`, and makes the same bits of them: fewer calls for the same work.
     """
 
     def __init__(
@@ -46,10 +49,13 @@ class FixedBlocks:
         block_frames: int,
         function: Callable[[Samples], Samples],
         channels_out: int | None = None,
+        *,
+        takes_several: bool = False,
     ) -> None:
         self._channels_out = channels if channels_out is None else channels_out
         self._block_frames = block_frames
         self._function = function
+        self._takes_several = takes_several
         self._waiting = empty(channels)
 
     @property
@@ -59,14 +65,29 @@ class FixedBlocks:
 
     def process(self, block: Samples) -> Samples:
         """Takes a block of any length and returns what the function made of whole blocks."""
-        joined = np.concatenate((self._waiting, block), axis=1)
-        whole = joined.shape[1] - joined.shape[1] % self._block_frames
-        self._waiting = joined[:, whole:]
-        parts = [
-            self._function(np.ascontiguousarray(joined[:, start : start + self._block_frames]))
-            for start in range(0, whole, self._block_frames)
+        parts: list[Samples] = []
+        # Only what fills up the block that waits is copied; the rest is handed on where it lies.
+        begin = min(-self.waiting_frames % self._block_frames, block.shape[1])
+        if self.waiting_frames:
+            self._waiting = np.concatenate((self._waiting, block[:, :begin]), axis=1)
+            if self.waiting_frames < self._block_frames:
+                return empty(self._channels_out)
+            parts.append(self._function(self._waiting))
+        end = block.shape[1] - (block.shape[1] - begin) % self._block_frames
+        self._waiting = block[:, end:].copy()
+        step = max(end - begin, 1) if self._takes_several else self._block_frames
+        parts += [
+            self._function(block[:, start : start + step]) for start in range(begin, end, step)
         ]
-        return np.concatenate(parts, axis=1) if parts else empty(self._channels_out)
+        return joined(parts, self._channels_out)
+
+
+def joined(parts: Sequence[Samples], channels: int) -> Samples:
+    """Returns blocks one behind another; a single one as it is."""
+    parts = [part for part in parts if part.shape[1]]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, axis=1) if parts else empty(channels)
 
 
 def empty(channels: int) -> Samples:

@@ -83,7 +83,7 @@ class Reverberation:
             dry_level=0.0,
             width=1.0,
         )
-        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._reverberate)
+        self._blocks = FixedBlocks(channels, _BLOCK_FRAMES, self._reverberate, takes_several=True)
 
     def process(self, block: Samples) -> Samples:
         """Returns what is ready of the reverberation."""
@@ -103,5 +103,9 @@ class Reverberation:
         return rest
 
     def _reverberate(self, block: Samples) -> Samples:
-        wet: Samples = self._reverb.process(block, self._rate_hz, reset=False)
+        # Where a buffer is longer than all before, pedalboard begins anew, whatever `reset` says:
+        # it always gets one of the same length.
+        wet: Samples = self._reverb.process(
+            np.ascontiguousarray(block), self._rate_hz, buffer_size=_BLOCK_FRAMES, reset=False
+        )
         return wet

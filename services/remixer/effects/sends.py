@@ -65,9 +65,10 @@ class Send:
     def _add(self, frames: int) -> Samples:
         if frames == 0:
             return empty(self._channels)
-        total = self._dry.pop(frames)
-        for *_, queue in self._wets:
-            total = total + queue.pop(frames)
+        (*_, first), *others = self._wets
+        total: Samples = self._dry.pop(frames) + first.pop(frames)
+        for *_, queue in others:
+            total += queue.pop(frames)
         return total
 
 
