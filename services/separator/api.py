@@ -22,6 +22,7 @@ from services.separator.events import (
 )
 from services.separator.registry import ModelCard, Registry
 from services.separator.separation import Separator
+from services.separator.worker_thread import in_thread
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SeparatorService"].full_name
 
@@ -59,8 +60,9 @@ class SeparatorApi(separator_pb2_grpc.SeparatorServiceServicer):
         self, request: pb.ListModelsRequest, context: aio.ServicerContext[Any, Any]
     ) -> pb.ListModelsResponse:
         """Lists the models."""
+        cards = await in_thread(self._registry.cards)
         return pb.ListModelsResponse(
-            models=[self._model_of(card) for card in self._registry.cards()],
+            models=[self._model_of(card) for card in cards],
             default_model=self._default_model,
         )
 

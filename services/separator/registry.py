@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import structlog
+import yaml
 
 from services.separator.errors import UnknownModelError
+from services.separator.weights_header import read_header
+
+_log = structlog.get_logger("mixdown.separator.registry")
 
 Tier = Literal["fast", "balanced", "best"]
 
@@ -24,10 +30,10 @@ class ModelCard:
 
     Args:
         name: Its name, as Demucs calls it.
-        stems: What it splits a track into, in the model's order; empty where only the weights
-            tell (a model of the local folder).
-        segment_seconds: Length of one segment; 0 where only the weights tell.
-        members: Number of networks that are averaged; 0 where only the weights tell.
+        stems: What it splits a track into, in the model's order; empty where nothing tells (a
+            model of the local folder whose files are not there or not understood).
+        segment_seconds: Length of one segment; 0 where only the loaded model tells.
+        members: Number of networks that are averaged; 0 where nothing tells.
         tier: What a person would choose it for.
         description: One sentence, and what the licence allows.
         sample_rate_hz: The model's sampling rate.
@@ -112,6 +118,7 @@ class Registry:
     """Every model that can be asked for: those of Demucs and those of the local folder."""
 
     def __init__(self, model_folder: Path | None = None) -> None:
+        self._folder = model_folder
         self._cards = {card.name: card for card in _KNOWN}
         for name in _names_in(model_folder):
             self._cards.setdefault(name, _local_card(name))
@@ -127,12 +134,48 @@ class Registry:
         return card
 
     def cards(self) -> tuple[ModelCard, ...]:
-        """Returns every model."""
+        """Returns every model. Of those of the folder it reads what their files say, once."""
+        for name, card in self._cards.items():
+            if not card.stems and self._folder is not None:
+                self._cards[name] = _read_card(self._folder, card)
         return tuple(self._cards.values())
 
 
 def _local_card(name: str) -> ModelCard:
     return ModelCard(name, (), 0.0, 0, "balanced", "A model of this installation's own folder.")
+
+
+def _read_card(folder: Path, card: ModelCard) -> ModelCard:
+    """Returns the card of a model of the folder with what its first file says; else as it is."""
+    bag: dict[str, Any] = {"models": [card.name]}
+    try:
+        path = folder / f"{card.name}.yaml"
+        if path.is_file():
+            bag |= yaml.safe_load(path.read_text())
+        file = _file_of(folder, str(bag["models"][0]))
+        header = None if file is None else read_header(file)
+    except (OSError, yaml.YAMLError, TypeError, ValueError, IndexError) as error:
+        _log.info("files of a model not understood", model=card.name, why=str(error))
+        return card
+    if header is None:
+        return card
+    return replace(
+        card,
+        stems=header.stems,
+        segment_seconds=float(bag.get("segment") or header.segment_seconds),
+        members=len(bag["models"]),
+        sample_rate_hz=header.sample_rate_hz,
+        channels=header.channels,
+    )
+
+
+def _file_of(folder: Path, signature: str) -> Path | None:
+    """Returns the file of a network, in the order in which they are loaded."""
+    names = (f"{signature}.safetensors", f"{signature}.th")
+    for path in (*(folder / name for name in names), *folder.glob("*-*.th")):
+        if path.is_file() and signature in {path.stem, path.stem.rsplit("-", 1)[0]}:
+            return path
+    return None
 
 
 def _names_in(folder: Path | None) -> Iterable[str]:

@@ -173,6 +173,16 @@ async def test_models_are_listed_with_what_is_known(bench: Bench) -> None:
     assert "research" in models["htdemucs"].description
 
 
+async def test_a_model_of_the_folder_is_listed_with_its_stems_before_it_is_loaded(
+    bench: Bench,
+) -> None:
+    answer = await bench.stub.ListModels(pb.ListModelsRequest())
+    (pair,) = (model for model in answer.models if model.name == "pair")
+    assert not pair.loaded
+    assert list(pair.stems) == STEMS
+    assert (pair.sample_rate_hz, pair.channels, pair.segment_seconds) == (8_000, 2, 0.5)
+
+
 # Sharing, waiting, leaving
 
 
