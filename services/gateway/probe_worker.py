@@ -2,9 +2,10 @@
 
     python -m services.gateway.probe_worker LIMITS < FILE
 
-LIMITS is a JSON object, see `Limits`. Prints one JSON object: {"audio": {…}, "levels": {…}} with
-the fields of `AudioProperties` and `Levels`, or {"reason": …, "message": …}. What else goes wrong
-(the file makes the decoder crash, eat memory or time) ends this process and nothing else.
+LIMITS is a JSON object, see `Limits`. Prints one JSON object: {"audio": {…}, "levels": {…},
+"loudness": {…}} with the fields of `AudioProperties`, `Levels` and `Loudness` (null where there is
+none), or {"reason": …, "message": …}. What else goes wrong (the file makes the decoder crash, eat
+memory or time) ends this process and nothing else.
 """
 
 from __future__ import annotations
@@ -51,38 +52,38 @@ def confine(limits: Limits) -> None:
 def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
     """Decodes `file` as far as `limits` allow, and returns what is printed."""
     # Imported here, when memory is limited already: the libraries count too.
+    from services.runtime.audio.finite import finite
     from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
-    from services.runtime.audio.reader import AudioProperties, AudioReader
+    from services.runtime.audio.loudness import LoudnessMeter, is_measurable
+    from services.runtime.audio.reader import AudioReader
     from services.runtime.errors import UndecodableAudioError
 
     try:
         with AudioReader(file) as reader:
             if complaint := _complaint(reader.sample_rate_hz, reader.channels, limits):
                 return {"reason": "UNSUPPORTED_AUDIO", "message": complaint}
+            shape = reader.sample_rate_hz, reader.channels
             frames = 0
-            meter = LevelMeter()
+            levels = LevelMeter()
+            loudness = LoudnessMeter(*shape) if is_measurable(*shape) else None
             for block in reader.blocks(LEVEL_BLOCK_FRAMES):
                 frames += block.shape[1]
-                meter.add(block)
+                levels.add(block)
+                if loudness is not None:
+                    loudness.add(finite(block))
                 if frames > limits.track_seconds * reader.sample_rate_hz:
                     return {
                         "reason": "UNSUPPORTED_AUDIO",
                         "message": f"A track may last {limits.track_seconds:g} seconds at most.",
                     }
-            if frames == 0:
-                raise UndecodableAudioError("There is no audio in this file.")
-            audio = AudioProperties(
-                sample_rate_hz=reader.sample_rate_hz,
-                channels=reader.channels,
-                frames=frames,
-                sample_format=reader.sample_format,
-                container=reader.container,
-                codec=reader.codec,
-                tags=reader.tags,
-            )
+            audio = reader.properties(frames)
     except UndecodableAudioError as error:
         return {"reason": error.reason, "message": error.message}
-    return {"audio": asdict(audio), "levels": asdict(meter.levels())}
+    return {
+        "audio": asdict(audio),
+        "levels": asdict(levels.levels()),
+        "loudness": None if loudness is None else asdict(loudness.result()),
+    }
 
 
 def _complaint(sample_rate_hz: int, channels: int, limits: Limits) -> str:

@@ -24,6 +24,9 @@ from services.gateway.probe_worker import Limits
 from services.gateway.settings import GatewaySettings
 from services.runtime import tracing
 from services.runtime.audio.levels import Levels
+from services.runtime.audio.loudness import Loudness
+from services.runtime.audio.measured import Measured
+from services.runtime.audio.reader import AudioProperties
 from services.runtime.errors import UndecodableAudioError
 
 _log = structlog.get_logger("mixdown.gateway.probing")
@@ -45,11 +48,13 @@ class Probed:
 
     Args:
         audio: What is in it.
-        levels: How loud it is, at its own rate.
+        levels: What normalising it needs, at its own rate.
+        measured: What rendering it needs; None where there is no loudness of such audio.
     """
 
     audio: audio_pb2.AudioProperties
     levels: Levels
+    measured: Measured | None
 
 
 class Prober:
@@ -79,7 +84,7 @@ class Prober:
             with metrics.PROBE_SECONDS.time(), tracing.span("check of a file"):
                 answer = await self._ask_worker(file)
         if "audio" in answer:
-            return Probed(_properties(answer["audio"]), Levels(**answer["levels"]))
+            return _probed(answer)
         if answer["reason"] == UnsupportedAudioError.reason:
             raise UnsupportedAudioError(answer["message"])
         raise UndecodableAudioError(answer["message"])
@@ -117,6 +122,14 @@ class Prober:
             raise UndecodableAudioError("This is not an audio file that we can read.")
         answer: dict[str, Any] = json.loads(output)
         return answer
+
+
+def _probed(answer: dict[str, Any]) -> Probed:
+    measured = None
+    if answer["loudness"] is not None:
+        loudness = Loudness(**answer["loudness"])
+        measured = Measured(AudioProperties(**answer["audio"]), loudness)
+    return Probed(_properties(answer["audio"]), Levels(**answer["levels"]), measured)
 
 
 def _properties(found: dict[str, Any]) -> audio_pb2.AudioProperties:

@@ -36,6 +36,7 @@ from services.gateway.request_rules import check_display_name, check_upload_id
 from services.gateway.settings import GatewaySettings
 from services.runtime.audio.level_store import LevelStore
 from services.runtime.audio.levels import LEVEL_CHANNELS, LEVEL_RATE_HZ
+from services.runtime.audio.measured_store import MeasuredStore
 from services.runtime.blobs import BlobStore
 from services.runtime.metrics import counted
 
@@ -175,7 +176,7 @@ class Uploads:
                 audio=probed.audio,
             )
             track = await self._create_track(request, file)
-            await asyncio.to_thread(self._keep_levels, sha256, probed)
+            await asyncio.to_thread(self._keep_measured, sha256, probed)
         await asyncio.to_thread(self._blobs.delete_parts, upload.staging_key)
         return track
 
@@ -205,8 +206,10 @@ class Uploads:
         file.flush()
         return digest.hexdigest()
 
-    def _keep_levels(self, sha256: str, probed: Probed) -> None:
-        """Spares the first separation of a track a pass over all of it."""
+    def _keep_measured(self, sha256: str, probed: Probed) -> None:
+        """Spares the first turn over a track its passes over all of it."""
+        if probed.measured is not None:
+            MeasuredStore(self._blobs).keep(sha256, probed.measured)
         levels = probed.levels
         fits = probed.audio.sample_rate_hz == LEVEL_RATE_HZ
         fits = fits and probed.audio.channels in {1, LEVEL_CHANNELS}

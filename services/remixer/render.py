@@ -20,7 +20,7 @@ from services.remixer.events import (
     RenderFinished,
     Stage,
 )
-from services.remixer.original import Measured, read_measured
+from services.remixer.original import read_measured
 from services.remixer.pipeline import Pipeline
 from services.remixer.plan import PlannedOutput, RenderRequest
 from services.remixer.stems import (
@@ -33,6 +33,7 @@ from services.remixer.stems import (
     StemsStarted,
 )
 from services.runtime.audio.loudness import Loudness
+from services.runtime.audio.measured import Measured
 from services.runtime.blobs import BlobStore
 
 _PROGRESS_SECONDS = 0.5

@@ -16,6 +16,12 @@ from services.runtime.audio.reader import Samples
 from services.runtime.audio.sections import Sections
 from services.runtime.audio.true_peak import TruePeakMeter
 
+MEASURED_CHANNELS = 2
+"""The most channels that are measured: weights for more depend on where they are heard from."""
+
+_LOWEST_RATE_HZ = 4_000
+"""Twice the frequency that the shelf of the K-weighting turns at, and a little."""
+
 _ABSOLUTE_GATE_LUFS = -70.0
 _RELATIVE_GATE_LU = -10.0
 _HOPS_PER_WINDOW = 4
@@ -41,6 +47,11 @@ class Loudness:
     def true_peak_dbtp(self) -> float | None:
         """True peak in decibels to full scale; None for silence."""
         return 20.0 * math.log10(self.true_peak) if self.true_peak > 0.0 else None
+
+
+def is_measurable(sample_rate_hz: int, channels: int) -> bool:
+    """Tells whether there is a loudness of such audio."""
+    return sample_rate_hz >= _LOWEST_RATE_HZ and 1 <= channels <= MEASURED_CHANNELS
 
 
 def hop_frames(sample_rate_hz: int) -> int:

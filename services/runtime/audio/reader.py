@@ -139,6 +139,24 @@ class AudioReader:
         while (block := self.read(frames)).shape[1]:
             yield block
 
+    def properties(self, frames: int) -> AudioProperties:
+        """Returns what the file is, the end being reached after `frames` frames.
+
+        Raises:
+            UndecodableAudioError: there are none.
+        """
+        if frames == 0:
+            raise UndecodableAudioError("There is no audio in this file.")
+        return AudioProperties(
+            sample_rate_hz=self.sample_rate_hz,
+            channels=self.channels,
+            frames=frames,
+            sample_format=self.sample_format,
+            container=self.container,
+            codec=self.codec,
+            tags=self.tags,
+        )
+
     def _decode(self) -> Iterator[Samples]:
         try:
             for frame in self._container.decode(self._stream):
@@ -175,18 +193,7 @@ def probe(file: Path | str | BinaryIO, stream: int = 0) -> AudioProperties:
         UndecodableAudioError: there is no audio in the file, or it is damaged.
     """
     with AudioReader(file, stream) as reader:
-        frames = sum(block.shape[1] for block in reader.blocks(_READ_FRAMES))
-        if frames == 0:
-            raise UndecodableAudioError("There is no audio in this file.")
-        return AudioProperties(
-            sample_rate_hz=reader.sample_rate_hz,
-            channels=reader.channels,
-            frames=frames,
-            sample_format=reader.sample_format,
-            container=reader.container,
-            codec=reader.codec,
-            tags=reader.tags,
-        )
+        return reader.properties(sum(block.shape[1] for block in reader.blocks(_READ_FRAMES)))
 
 
 def _to_float(frame: av.AudioFrame, channels: int) -> Samples:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from grpc_status import rpc_status
 
 from mixdown.gateway.v1 import gateway_pb2
 from services.runtime.audio.level_store import LevelStore
+from services.runtime.audio.measured import measure
+from services.runtime.audio.measured_store import MeasuredStore
 from services.runtime.blobs.folder import FolderBlobStore
 from tests.integration.gateway.conftest import RATE_HZ, Caller, Suite, call_as, noise_wav
 from tests.integration.gateway.test_refusals import reason_of, refusal
@@ -89,6 +92,14 @@ async def test_the_levels_that_separating_needs_are_kept_with_the_track(suite, c
     assert levels is not None
     assert levels.frames == 2 * RATE_HZ
     assert levels.deviation > 0.01
+
+
+async def test_what_rendering_needs_is_measured_by_the_check_and_kept(suite, caller: Caller):
+    """So that no render has to read all of a track before its first sample."""
+    content = noise_wav(2.0, seed=8)
+    track = await send(caller, start_of(content, "measured"), content)
+    measured = MeasuredStore(FolderBlobStore(suite.folder / "blobs")).find(track.blob.sha256)
+    assert measured == measure(io.BytesIO(content))
 
 
 async def test_an_upload_cut_at_random_points_gives_the_same_track(suite, caller: Caller):

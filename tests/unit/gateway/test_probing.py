@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import wave
+from dataclasses import asdict, replace
 
 import av
 import numpy as np
@@ -18,6 +19,7 @@ from services.gateway.probe_worker import Limits, examine
 from services.gateway.probing import Prober
 from services.gateway.settings import GatewaySettings
 from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
+from services.runtime.audio.measured import measure
 from services.runtime.audio.reader import AudioReader
 from services.runtime.errors import UndecodableAudioError
 
@@ -145,3 +147,50 @@ async def test_the_levels_that_a_model_needs_are_measured_by_the_way():
         probed = await prober().probe(file)
     assert probed.levels == meter.levels()
     assert probed.levels.frames == probed.audio.frames
+
+
+async def test_a_song_is_measured_as_who_renders_it_would():
+    """The same bits, so that nobody has to do it again."""
+    path = default_song().path
+    with path.open("rb") as file:
+        probed = await prober().probe(file)
+    with path.open("rb") as file:
+        assert probed.measured == measure(file)
+
+
+def float_wav(samples: np.ndarray) -> io.BytesIO:
+    file = io.BytesIO()
+    with av.open(file, "w", format="wav") as target:
+        layout = "mono" if len(samples) == 1 else "stereo"
+        stream = target.add_stream("pcm_f32le", rate=8_000, layout=layout)
+        frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "flt", layout)
+        frame.sample_rate = 8_000
+        target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    file.seek(0)
+    return file
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hostile=st.lists(
+        st.tuples(st.integers(0, 39_999), st.sampled_from([np.nan, np.inf, -np.inf, 1e38, 1e-42])),
+        max_size=8,
+    ),
+    channels=st.integers(1, 2),
+)
+def test_hostile_samples_are_measured_as_who_renders_them_would(hostile, channels):
+    samples = np.random.default_rng(1).standard_normal((channels, 40_000)).astype(np.float32)
+    for position, value in hostile:
+        samples[:, position] = value
+    answer = examine(float_wav(samples), LIMITS)
+    assert answer["loudness"] == asdict(measure(float_wav(samples)).loudness)
+
+
+def test_what_has_no_loudness_is_a_track_nevertheless():
+    answer = examine(io.BytesIO(wav(1, channels=6)), replace(LIMITS, channels=6))
+    assert answer["audio"]["channels"] == 6
+    assert answer["loudness"] is None
+    answer = examine(io.BytesIO(wav(1, rate=1_000)), replace(LIMITS, minimum_sample_rate_hz=500))
+    assert answer["audio"]["sample_rate_hz"] == 1_000
+    assert answer["loudness"] is None
