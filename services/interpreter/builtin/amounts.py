@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 from services.interpreter.builtin.clauses import Clause
@@ -134,3 +135,29 @@ def share_of_one(number: Number) -> float | None:
 def decibels(ratio: float) -> float:
     """Returns a ratio of amplitudes in dB; nothing left is −60 dB, the bottom of the range."""
     return 20 * math.log10(ratio) if ratio > 0.001 else -60.0
+
+
+PARTS = {"a third": 1 / 3, "a fourth": 0.25, "a fifth": 0.2, "a sixth": 1 / 6}
+"""Parts of the loudness that are intervals elsewhere."""
+
+
+def says_part(clause: Clause) -> bool:
+    """Whether "a third" is a part of the loudness, not an interval."""
+    if says_share(clause):
+        return True
+    loudness = clause.has("volume") or clause.has("up", "loud") or clause.has("down", "quiet")
+    return loudness and not clause.has("pitch") and bool(thirds(clause))
+
+
+def says_share(clause: Clause) -> bool:
+    """Whether "to a third" is what is to be left of the loudness."""
+    for index, item in enumerate(clause.lexemes[:-1]):
+        if item.has("to") and clause.lexemes[index + 1].text in PARTS:
+            return not clause.has("pitch")
+    return False
+
+
+def thirds(clause: Clause) -> list[Number]:
+    """Returns "a third", "a fifth" as parts of the loudness."""
+    found = [item for item in clause.lexemes if item.number and item.text in PARTS]
+    return [replace(item.number, value=PARTS[item.text]) for item in found if item.number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.interpreter.builtin import amounts, effects, timbre
+from services.interpreter.builtin import amounts, timbre
 from services.interpreter.builtin.clauses import COLORING_KINDS, Clause
 
 EQ_KINDS = ("region", "eq")
@@ -28,7 +28,7 @@ def kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
         return "reverb"
     if frequencies or clause.any_of(EQ_KINDS) or bass_is_tone or _is_plain_frequency(clause):
         return "eq"
-    if clause.numbers("semitone") and not effects.says_part(clause):
+    if clause.numbers("semitone") and not amounts.says_part(clause):
         return "pitch"
     if clause.any_of(("side", "pan")):
         return "pan"

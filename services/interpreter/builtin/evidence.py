@@ -7,7 +7,13 @@ from itertools import pairwise
 
 from mixdown.mix import MASTER
 from services.interpreter.builtin.amounts import is_insufficient
-from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import (
+    ACTION_KINDS,
+    EFFECT_KINDS,
+    NAMED_KINDS,
+    Clause,
+    is_filler,
+)
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.statements import is_complaint, is_statement
 from services.interpreter.language.lexemes import Lexeme
@@ -248,3 +254,46 @@ def _has_open_not(clause: Clause) -> bool:
         "so", "as", "too", "that", "quite", "very", "overly",
     }  # fmt: skip
     return not lessens and clause.lexemes[place].text in {"not", "never"}
+
+
+_REFERRING = (
+    "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
+    "too",
+    "set", "add", "not", "give", "need", "accept", "only", "before", "effects", "like", "with",
+    "hard", "light",
+)  # fmt: skip
+
+
+def has_own_content(clause: Clause, besides: tuple[str, ...] = ()) -> bool:
+    """Whether a clause says more than what refers to an earlier change."""
+    own = set(ACTION_KINDS) - set(besides) - {"more", "less", "even", "enough", "toomuch", "vague"}
+    if (
+        clause.any_of(tuple(own))
+        or clause.numbers()
+        or clause.any_of(("volume", "half", "max", "min"))
+    ):
+        return True
+    return any(
+        not (
+            is_filler(item)
+            or item.mark
+            or any(
+                item.has(kind)
+                for kind in (
+                    *_REFERRING,
+                    *besides,
+                    "in",
+                    "and",
+                    "target",
+                    "six",
+                    "group",
+                    "except",
+                    "but",
+                    "greeting",
+                    "ok",
+                    "decline",
+                )
+            )
+        )
+        for item in clause.lexemes
+    )

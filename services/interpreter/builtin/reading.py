@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
-from services.interpreter.builtin import amounts, effects, handout, timbre
+from services.interpreter.builtin import amounts, effects, handout, loudness, timbre
 from services.interpreter.builtin.bass import bass_is_tone
 from services.interpreter.builtin.changing import kind_of_change, says_no_loudness
 from services.interpreter.builtin.clauses import (
@@ -242,7 +242,7 @@ def _setting_and_sign(clause: Clause, kind: str) -> tuple[str, int]:
         "fade": "fade_out_s",
     }  # fmt: skip
     if kind == "gain":
-        sign = effects.loudness_direction(clause)
+        sign = loudness.loudness_direction(clause)
     return names[kind], sign
 
 
@@ -251,7 +251,7 @@ def _changes(
 ) -> list[tuple[Setting, Change]]:
     match kind:
         case "gain":
-            change = effects.gain_change(clause, settings)
+            change = loudness.gain_change(clause, settings)
             if change is None:
                 raise UnclearError("Louder or quieter, and by how much?")
             return [("gain_db", change)]

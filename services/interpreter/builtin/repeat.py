@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixdown.mix import MASTER, RANGES, EqBand, Filter
+from mixdown.mix import MASTER, EqBand
 from services.interpreter.builtin import amounts
-from services.interpreter.builtin.clauses import ACTION_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.conversation import Past
 from services.interpreter.builtin.effects import (
     UnclearError,
 )
-from services.interpreter.builtin.evidence import check_repeated
+from services.interpreter.builtin.evidence import check_repeated, has_own_content
 from services.interpreter.builtin.named import Named
+from services.interpreter.builtin.replacing import read_new_value, read_removal
 from services.interpreter.builtin.revising import read_revision
 from services.interpreter.builtin.same_amount import read_same_amount
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.builtin.varying import AMOUNTS, last_change, read_step, vary
-from services.interpreter.edits import difference, is_same_band
+from services.interpreter.edits import difference
 from services.interpreter.intent import (
     Adjustment,
-    Clearing,
     CompressionChange,
     Edit,
     Exchange,
@@ -28,13 +28,6 @@ from services.interpreter.intent import (
     Separation,
 )
 from services.interpreter.language.lexemes import Lexeme, Number
-
-_REFERRING = (
-    "pronoun", "more", "less", "even", "toomuch", "enough", "also", "small", "big", "instead",
-    "too",
-    "set", "add", "not", "give", "need", "accept", "only", "before", "effects", "like", "with",
-    "hard", "light",
-)  # fmt: skip
 
 
 def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -45,12 +38,12 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
         return True
     if read_same_amount(turn, clause, named):
         return True
-    if _read_new_value(turn, clause, named) or _read_removal(turn, clause, named):
+    if read_new_value(turn, clause, named) or read_removal(turn, clause, named):
         return True
     if read_step(turn, clause, named):
         return True
     limited = clause.has("pronoun", "same") and clause.has("only") and len(clause.numbers()) == 1
-    if _has_own_content(clause.without(lambda item: limited and bool(item.number))):
+    if has_own_content(clause.without(lambda item: limited and bool(item.number))):
         return False
     if clause.has("pronoun", "same") or _is_also(clause, named) or clause.has("instead"):
         return _read_same(turn, clause, named)
@@ -104,40 +97,6 @@ def _is_not_so_much(clause: Clause) -> bool:
     return any(item.text in _NOT_SO_MUCH for item in clause.lexemes) and _opens_prompt(clause)
 
 
-def _has_own_content(clause: Clause, besides: tuple[str, ...] = ()) -> bool:
-    own = set(ACTION_KINDS) - set(besides) - {"more", "less", "even", "enough", "toomuch", "vague"}
-    if (
-        clause.any_of(tuple(own))
-        or clause.numbers()
-        or clause.any_of(("volume", "half", "max", "min"))
-    ):
-        return True
-    return any(
-        not (
-            is_filler(item)
-            or item.mark
-            or any(
-                item.has(kind)
-                for kind in (
-                    *_REFERRING,
-                    *besides,
-                    "in",
-                    "and",
-                    "target",
-                    "six",
-                    "group",
-                    "except",
-                    "but",
-                    "greeting",
-                    "ok",
-                    "decline",
-                )
-            )
-        )
-        for item in clause.lexemes
-    )
-
-
 def _is_on_target(clause: Clause) -> bool:
     """Whether a target is where something is: "less on the drums"."""
     place = next((i for i, item in enumerate(clause.lexemes) if _is_stem(item)), 0)
@@ -159,117 +118,13 @@ def _read_both(turn: Turn, clause: Clause, named: Named) -> bool:
     numbers = clause.numbers()
     if not turn.edits or named.pronoun not in {"both", "them"} or len(numbers) != 1:
         return False
-    if not named.is_empty or _has_own_content(clause.without(lambda item: bool(item.number))):
+    if not named.is_empty or has_own_content(clause.without(lambda item: bool(item.number))):
         return False
     edits = [_limited(edit, numbers[0]) for edit in turn.edits]
     turn.edits.clear()
     turn.mix = turn.context.mix
     turn.add_edits(edits)
     return True
-
-
-def _read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
-    """Reads "remove it" after an effect was added: the effect goes, not the stem."""
-    if not clause.any_of(("remove", "off")) or named.targets or named.group or turn.last_named:
-        return False
-    if named.pronoun not in {"it", "that"} or _has_own_content(clause, besides=("remove", "off")):
-        return False
-    past = turn.conversation.latest_change()
-    if past is None or not past.edits or past.exchange is not turn.conversation.newest:
-        return False
-    neutral = [edit for edit in map(_neutral, past.edits) if edit is not None]
-    if not neutral:
-        return False
-    turn.add_edits(neutral)
-    turn.name(dict.fromkeys(edit.target for edit in neutral))
-    return True
-
-
-def _neutral(edit: Edit) -> Edit | None:
-    match edit.change:
-        case Adjustment() if edit.setting in RANGES and edit.setting != "gain_db":
-            return replace(edit, change=Adjustment(RANGES[edit.setting].neutral, False))
-        case CompressionChange():
-            return replace(edit, change=CompressionChange("none"))
-        case EqBand(_, frequency_hz):
-            return Edit(edit.target, "clear", Clearing("eq_band", frequency_hz=frequency_hz))
-        case Filter(kind):
-            return Edit(edit.target, "clear", Clearing("filter", filter_type=kind))
-        case _:
-            return None
-
-
-_MEANT = {"i meant", "i mean", "meant", "i said"}
-
-
-def _read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
-    """Reads "make it 2k" or "make that 50%" as another value for what was set last."""
-    numbers = clause.numbers()
-    meant = any(item.text in _MEANT for item in clause.lexemes) and _opens_prompt(clause)
-    if len(numbers) != 1 or numbers[0].signed or named.targets or named.group:
-        return False
-    if not (named.pronoun or (meant and not turn.edits)):
-        return False
-    corrects = clause.has("instead") or any(item.text == "actually" for item in clause.lexemes)
-    allowed = (
-        *(("up", "down") if corrects else ()),
-        "pronoun",
-        "set",
-        "to",
-        "instead",
-        "bound",
-        "decline",
-        "accept",
-        "ok",
-        "greeting",
-        "only",
-    )
-    if any(
-        not (item.number or item.mark or is_filler(item) or any(item.has(k) for k in allowed))
-        for item in clause.lexemes
-    ):
-        return False
-    past = turn.conversation.latest_change()
-    if past is None or len({edit.setting for edit in past.edits}) != 1:
-        return False
-    changed = [_with_value(turn, edit, numbers[0]) for edit in past.edits]
-    found = [edit for edit in changed if edit is not None]
-    if len(found) != len(changed):
-        return False
-    turn.add_edits(found)
-    turn.name(dict.fromkeys(edit.target for edit in found))
-    turn.revises = turn.revises or meant
-    return True
-
-
-def _with_value(turn: Turn, edit: Edit, number: Number) -> Edit | None:
-    match edit.change:
-        case Filter(kind) if number.unit == "hz" and kind != "bandpass":
-            return replace(edit, change=Filter(kind, cutoff_hz=number.value))
-        case EqBand() as band if number.unit == "db":
-            now = next(
-                (b.gain_db for b in turn.mix[edit.target].eq if _is_band(b, band)), band.gain_db
-            )
-            wanted = -number.value if band.gain_db < 0 else number.value
-            return replace(edit, change=replace(band, gain_db=wanted - now))
-        case Adjustment() if edit.setting in AMOUNTS:
-            share = amounts.share_of_one(number)
-            return None if share is None else replace(edit, change=Adjustment(share, False))
-        case Adjustment(value, True) if (edit.setting, number.unit) in {
-            ("gain_db", "db"),
-            ("gain_db", ""),
-            ("pitch_semitones", "semitone"),
-            ("pitch_semitones", ""),
-        }:
-            before = getattr(turn.mix[edit.target], edit.setting) - value
-            sign = -1 if value < 0 else 1
-            return replace(edit, change=Adjustment(before + sign * number.value, False))
-        case _:
-            return None
-
-
-def _is_band(one: EqBand, other: EqBand) -> bool:
-    return one.type == other.type and is_same_band(one.frequency_hz, other.frequency_hz)
 
 
 def _is_also(clause: Clause, named: Named) -> bool:

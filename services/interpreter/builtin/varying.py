@@ -15,12 +15,12 @@ from services.interpreter.builtin.coloring import (
 )
 from services.interpreter.builtin.conversation import Past, direction_of
 from services.interpreter.builtin.effects import (
-    GAIN_STEP_DB,
     PAN_STEP,
     PITCH_STEP_SEMITONES,
     REVERB_STEP,
     UnclearError,
 )
+from services.interpreter.builtin.loudness import GAIN_STEP_DB
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import apply_edits

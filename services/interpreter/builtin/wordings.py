@@ -1,7 +1,7 @@
 """Roundabout wordings said plainly, before a prompt is read.
 
-Some words mean something else in company: "out of" takes away only after "take the harshness …",
-"up" raises nothing in "tighten up", "phone" is no filter in "I can't hear it on my phone".
+Some words mean something else in company: "phone" is no filter in "I can't hear it on my phone",
+"cancel" declines nothing in "cancel the reverb".
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.interpreter.builtin.clauses import EFFECT_KINDS, TARGET_KINDS, is_filler, is_verb
+from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.vocabulary import vocabulary
 
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
     lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(lexemes)))))
-    said = _without_keeping_on(_phrasal_verbs(_without_listening_places(lexemes)))
-    return _taken_out(
-        _particles(
+    said = _without_keeping_on(phrasal_verbs(_without_listening_places(lexemes)))
+    return taken_out(
+        without_particles(
             _negated_tones(
                 _cancelled(
                     _compared_with_now(
@@ -67,29 +67,7 @@ def _listening_place(lexemes: list[Lexeme], start: int) -> int:
     return end + 1 - start
 
 
-# --- Verbs with particles, and their objects -----------------------------------------------------
-
-_LONGEST_OBJECT = 5
-
-
-def _phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Reads "shut those drums up" as "mute those drums"."""
-    result = list(lexemes)
-    for index, item in enumerate(lexemes):
-        for place in range(index + 2, min(index + 2 + _LONGEST_OBJECT, len(lexemes))):
-            reading = vocabulary().phrasal.get((item.text, lexemes[place].text))
-            if reading is not None and all(map(_is_object, lexemes[index + 1 : place])):
-                result[index] = Lexeme(f"{item.text} {lexemes[place].text}", (reading,))
-                result[place] = Lexeme(lexemes[place].text, _FILLER)
-                break
-            if not _is_object(lexemes[place - 1]):
-                break
-    return result
-
-
-def _is_object(item: Lexeme) -> bool:
-    named = any(item.has(kind) for kind in TARGET_KINDS)
-    return named or item.has("filler") or item.has("and") or item.has("volume")
+# --- Pronouns ------------------------------------------------------------------------------------
 
 
 def _objects(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -340,80 +318,3 @@ def _negated_tones(lexemes: list[Lexeme]) -> list[Lexeme]:
         negates = item.text in _PREFIXES and following and following[0].has("tone")
         result.append(Lexeme(item.text, _LESS) if negates else item)
     return result
-
-
-def _particles(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Takes the direction out of "tighten up", "mess up": that "up" raises nothing."""
-    result: list[Lexeme] = []
-    for index, item in enumerate(lexemes):
-        before = lexemes[index - 1] if index else None
-        following = lexemes[index + 1 : index + 2]
-        is_particle = (
-            item.text == "up"
-            and before is not None
-            and (before.has("vague") or (before.is_unknown and _opens(lexemes, index - 1)))
-            and not (following and (following[0].number or following[0].has("by")))
-        )
-        is_particle = is_particle or _colours(lexemes, index) or _paints(lexemes, index)
-        # "flesh out the bass" takes nothing away
-        works = item.text == "out" and before is not None and before.is_unknown
-        is_particle = is_particle or (works and _opens(lexemes, index - 1))
-        result.append(Lexeme(item.text, _FILLER) if is_particle else item)
-    return result
-
-
-def _paints(lexemes: list[Lexeme], place: int) -> bool:
-    """Whether "down" only paints a picture: "like they're down a tunnel"."""
-    if lexemes[place].text not in {"up", "down"} or any(i.number for i in lexemes[place:]):
-        return False
-    for index in range(place - 1, 0, -1):
-        item = lexemes[index]
-        if item.mark or item.has("and"):
-            return False
-        if item.has("like") and (item.text != "like" or lexemes[index - 1].has("complaint")):
-            return True
-    return False
-
-
-def _colours(lexemes: list[Lexeme], place: int) -> bool:
-    """Whether a particle belongs to a verb of tone: "mellow them out", "warm the vocals up"."""
-    if lexemes[place].text not in {"out", "up", "down"}:
-        return False
-    verb = place - 1
-    while verb >= 0 and _is_object(lexemes[verb]):
-        verb -= 1
-    return 0 <= verb < place - 1 and lexemes[verb].has("tone") and _opens(lexemes, verb)
-
-
-def _opens(lexemes: list[Lexeme], place: int) -> bool:
-    """Whether a word opens a command: nothing but politeness stands before it."""
-    for item in reversed(lexemes[:place]):
-        if item.mark or item.has("and"):
-            return True
-        if not (is_filler(item) or item.has("greeting") or item.has("ok")):
-            return False
-    return True
-
-
-def _taken_out(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Reads "out of" as taking away after "take the harshness", "get some lows"."""
-    result: list[Lexeme] = []
-    for item in lexemes:
-        taken = item.text in {"out of", "off of"} and _takes_a_sound(result)
-        whole = taken and any(found.has("reverb") or found.has("compression") for found in result)
-        kind = "remove" if whole else "less"
-        result.append(Lexeme(item.text, ((kind, kind), ("in", "in"))) if taken else item)
-    return result
-
-
-def _takes_a_sound(before: list[Lexeme]) -> bool:
-    for index in range(len(before) - 1, -1, -1):
-        item = before[index]
-        if item.mark or item.has("and"):
-            return False
-        if is_verb(item):
-            said = before[index:]
-            return any(
-                found.number or any(found.has(kind) for kind in EFFECT_KINDS) for found in said
-            ) and not any(found.has("side") or found.has("pan") for found in said)
-    return False

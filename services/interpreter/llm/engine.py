@@ -169,7 +169,7 @@ _FENCE = re.compile(r"^```(?:json)?|```$")
 def _json(text: str) -> dict[str, Any]:
     try:
         document = json.loads(_FENCE.sub("", _THOUGHTS.sub("", text).strip()))
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise InvalidAnswerError("it is not JSON.") from error
     if not isinstance(document, dict):
         raise InvalidAnswerError("it is not a JSON object.")
@@ -186,7 +186,9 @@ def _kind_from(answer: str) -> tuple[str, float]:
         raise LanguageModelError("invalid_answer", "an unknown kind")
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):
         confidence = 0.8
-    return str(kind), min(max(float(confidence), 0.0), 1.0)
+    if math.isnan(confidence):
+        confidence = 0.8
+    return str(kind), float(min(max(confidence, 0.0), 1.0))
 
 
 def _pause_seconds(attempt: int) -> float:
