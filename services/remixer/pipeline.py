@@ -18,9 +18,11 @@ from services.remixer.events import OutputAudio, OutputFinished, OutputStarted
 from services.remixer.frame_queue import FrameQueue
 from services.remixer.graph import Graph, ceiling_of
 from services.remixer.loudness_target import LoudnessTarget
-from services.remixer.original import Measured, Original, finite
+from services.remixer.original import Original
 from services.remixer.plan import PlannedOutput, track_of
 from services.remixer.resample import Resampler
+from services.runtime.audio.finite import finite
+from services.runtime.audio.measured import Measured
 from services.runtime.audio.reader import AudioProperties, Samples
 from services.runtime.blobs import Blob, BlobStore
 
