@@ -27,7 +27,7 @@ MIX = Mix(
     {
         "drums": TargetSettings(compression="medium", reverb=0.1),
         "vocals": TargetSettings(gain_db=-2.0, reverb=0.1),
-        "mix": TargetSettings(gain_db=9.0),  # loud enough for the limiter
+        "mix": TargetSettings(gain_db=14.0),  # loud enough for the limiter
     }
 )
 SAMPLES = {name: noise(FRAMES, seed=seed) for seed, name in enumerate(STEMS)}
