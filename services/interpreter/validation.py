@@ -191,7 +191,7 @@ def _number(item: Mapping[str, Any], key: str) -> float:
     value = item.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidAnswerError(f"{key} must be a number.")
-    if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
+    if abs(value) > LARGEST_NUMBER or math.isnan(value):  # only what fits into a float
         raise InvalidAnswerError(f"{key} is not a sensible number.")
     return float(value)
 

@@ -104,11 +104,12 @@ def _tells_how_much(before: Clause, piece: Clause) -> bool:
 
 def _limits(before: Clause, piece: Clause) -> bool:
     """Whether "but only 10%" belongs to the clause before."""
+    kinds = (*TARGET_KINDS, *ACTION_KINDS, "give", "set", "add")
     return (
         piece.joiner in {"but", ","}
         and piece.has("only")
-        and bool(piece.numbers())
-        and not piece.any_of((*TARGET_KINDS, *ACTION_KINDS, "give", "set", "add"))
+        and (bool(piece.numbers()) or (piece.has("half") and before.has("pronoun", "same")))
+        and not piece.any_of(kinds)
         and not before.numbers()
         and before.has_said_something
     )

@@ -243,6 +243,8 @@ def _removed_stems(turn: Turn, clause: Clause, removed: Named) -> tuple[str, ...
         return tuple(target for target in removed.targets if target != MASTER)
     if removed.pronoun in {"it", "them", "that", "both"}:
         known = turn.last_named or turn.mentioned or turn.conversation.touched()
+        if removed.pronoun == "both" and len(known) != 2:
+            raise UnclearError("Both of which?")  # two effects, perhaps
         return tuple(target for target in known if target != MASTER)
     return ()
 

@@ -80,6 +80,8 @@ def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
             turn.add_edits([Edit(taken, setting, nothing)])
         return True
     share = _share(clause) if any(item.text in _AS_MUCH for item in clause.lexemes) else None
+    if len(stems) == 1 and not taken and _moves(clause):
+        return _move(turn, _COPIED[kinds[0]], stems[0])
     if not clause.has("pronoun", "same") and share is None:
         return False
     last = max((i for i, item in enumerate(clause.lexemes) if _names(item)), default=-1)
@@ -87,6 +89,28 @@ def _read_copied(turn: Turn, clause: Clause, named: Named) -> bool:
     if len(stems) < 2 or not {"as", "that", "like"} & set(before):
         return False
     return _copy(turn, _COPIED[kinds[0]], stems[-1], stems[:-1], share or 1.0)
+
+
+def _moves(clause: Clause) -> bool:
+    """Whether an effect as it is goes elsewhere: "move the reverb to the vocals"."""
+    opens = next((item for item in clause.lexemes if not is_filler(item)), None)
+    return (
+        opens is not None
+        and opens.text == "move"
+        and any(item.has("to") or item.has("in") for item in clause.lexemes)
+        and clause.any_of(("reverb", "compression", "echo", "chorus", "distortion"))
+        and not clause.any_of(("small", "big", "up", "down", "side"))
+    )
+
+
+def _move(turn: Turn, setting: Setting, target: str) -> bool:
+    owners = [t for t in turn.mix.targets if t != target and setting in turn.mix[t].changed()]
+    if len(owners) != 1:
+        raise UnclearError("From which part should I move it?")
+    _copy(turn, setting, owners[0], [target])
+    nothing = CompressionChange("none") if setting == "compression" else _NOTHING
+    turn.add_edits([Edit(owners[0], setting, nothing)])
+    return True
 
 
 def _read_put_elsewhere(turn: Turn, clause: Clause, named: Named) -> bool:

@@ -180,13 +180,14 @@ _QUANTIFIERS = (("more", "more"), ("less", "less"), ("up", "loud"), ("down", "qu
 
 def _starts_quantity(item: Lexeme, following: Lexeme, current: list[Lexeme]) -> bool:
     """Whether "more drums less vocals no bass" goes on with its next part."""
-    if not _is_name(current[-1]):
+    effects = ("reverb", "compression")
+    if not (_is_name(current[-1]) or any(current[-1].has(kind) for kind in effects)):
         return False
     said = Clause(tuple(current))
     if item.text == "no" and _is_name(following):
         return said.any_of(("more", "less", "up", "down"))
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
-    wanted = _is_name(following) or any(following.has(kind) for kind in ("reverb", "compression"))
+    wanted = _is_name(following) or any(following.has(kind) for kind in effects)
     return quantified and wanted and any(item.has(*reading) for reading in _QUANTIFIERS)
 
 

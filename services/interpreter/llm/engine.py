@@ -186,9 +186,8 @@ def _kind_from(answer: str) -> tuple[str, float]:
         raise LanguageModelError("invalid_answer", "an unknown kind")
     if isinstance(confidence, bool) or not isinstance(confidence, int | float):
         confidence = 0.8
-    if math.isnan(confidence):
-        confidence = 0.8
-    return str(kind), float(min(max(confidence, 0.0), 1.0))
+    # In this order NaN becomes 0, and no integer is too large for a float.
+    return str(kind), float(min(1.0, max(0.0, confidence)))
 
 
 def _pause_seconds(attempt: int) -> float:
