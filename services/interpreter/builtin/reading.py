@@ -344,6 +344,9 @@ def _is_about_nothing(clause: Clause) -> bool:
         clause.has_action
         or clause.any_of(("give", "only", "add", "set", "volume", "need", "vague"))
         or clause.numbers()
+        or (
+            clause.has("group") and clause.any_of(("except", "but"))
+        )  # "everything but the strings"
     )
 
 
