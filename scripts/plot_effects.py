@@ -45,16 +45,16 @@ _STYLE = {
 }
 
 
-def main() -> None:
-    """Draws every picture."""
-    FOLDER.mkdir(exist_ok=True)
+def main(folder: Path = FOLDER) -> None:
+    """Draws every picture into a folder."""
+    folder.mkdir(exist_ok=True)
     with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # the stub wants literal keys
         mpl.use("Agg")
         for name, draw in _PICTURES.items():
             figure, axes = pyplot.subplots(1, 2, layout="constrained")
             draw(*axes)
             # Nothing that changes from run to run or from version to version.
-            figure.savefig(FOLDER / f"{name}.png", metadata={"Software": None})
+            figure.savefig(folder / f"{name}.png", metadata={"Software": None})
             pyplot.close(figure)
 
 
