@@ -27,6 +27,14 @@ lock: $(VENV)/.ready  ## Pin the newest allowed dependencies in requirements.loc
 test: $(VENV)/.ready $(VENV)/checkov/.ready  ## All tests but the slow ones.
 	$(BIN)/python -m pytest
 
+fuzz: $(VENV)/.ready $(VENV)/.fuzz-ready  ## Fuzz what reads bytes of strangers. SECONDS=60 a target, TARGETS= of one's choice.
+	$(BIN)/python -m tests.fuzz $(TARGETS) --seconds $(or $(SECONDS),60)
+
+# Not among the locked dependencies: there are wheels for few versions of Python.
+$(VENV)/.fuzz-ready: tests/fuzz/atheris.lock | $(VENV)/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement tests/fuzz/atheris.lock
+	@touch $@
+
 test-slow: $(VENV)/.ready  ## The tests that take minutes or load the machine.
 	$(BIN)/python -m pytest -m slow
 
@@ -76,4 +84,4 @@ up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
 	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test test-slow lint format docs bench up demo images k8s-test
+.PHONY: help setup stubs lock test fuzz test-slow lint format docs bench up demo images k8s-test

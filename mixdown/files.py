@@ -40,24 +40,35 @@ class FolderWriter:
         self.files: list[File] = []
 
     def add(self, event: conversation_pb2.TurnEvent) -> None:
-        """Writes what an event brings. Raises DamagedFileError where a checksum is wrong."""
+        """Writes what an event brings.
+
+        Raises:
+            DamagedFileError: a checksum is wrong, or bytes belong to no output that was begun.
+        """
         match event.WhichOneof("event"):
             case "output_started":
                 self._start(event.output_started)
             case "audio":
-                self._open[event.audio.name].write(event.audio.data)
+                self._begun(event.audio.name).write(event.audio.data)
             case "output_finished":
                 self._finish(event.output_finished.artifact)
 
     def _start(self, started: conversation_pb2.OutputStarted) -> None:
-        # The name comes from afar: only its last part counts.
-        path = self._folder / (Path(started.file_name).name or started.name)
+        path = self._folder / (
+            _file_name(started.file_name) or _file_name(started.name) or "output"
+        )
         self._makes_folder = self._makes_folder or not self._folder.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._open[started.name] = PartialFile(path)
 
+    def _begun(self, name: str) -> PartialFile:
+        if name not in self._open:
+            raise DamagedFileError(name)
+        return self._open[name]
+
     def _finish(self, artifact: conversation_pb2.Artifact) -> None:
-        file = self._open.pop(artifact.name)
+        file = self._begun(artifact.name)
+        del self._open[artifact.name]
         with file:
             path = file.keep(artifact.blob.sha256)
         self.files.append(File(artifact.name, path, artifact))
@@ -75,6 +86,12 @@ class FolderWriter:
             file.discard()
         if self._makes_folder and not any(self._folder.iterdir()):
             self._folder.rmdir()
+
+
+def _file_name(name: str) -> str:
+    """Returns what of a name from afar may name a file: its last part, as far as it can be read."""
+    last = "".join(character for character in Path(name).name if character.isprintable())
+    return "" if last == ".." else last
 
 
 class PartialFile:

@@ -101,7 +101,7 @@ def _encode(listing: str, key: str) -> str:
 def _decode(listing: str, token: str) -> str:
     try:
         document = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         raise InvalidPageTokenError from None
     match document:
         case [str(origin), str(key)] if origin == listing:
