@@ -77,6 +77,7 @@ class EnvoySettings:
         separator_calls: Calls of the separators, running or waiting, above which further ones are
             refused at once.
         tls: Envoy's certificate for mutual TLS with the services; None talks in the clear.
+        metrics_port: Port of Envoy's metrics, on 127.0.0.1 only; 0 takes any.
     """
 
     address: str
@@ -90,6 +91,7 @@ class EnvoySettings:
     cors_origins: tuple[str, ...] = ()
     separator_calls: int = 64
     tls: TlsFiles | None = None
+    metrics_port: int = 0
 
 
 def render(settings: EnvoySettings) -> str:
@@ -104,6 +106,8 @@ def render(settings: EnvoySettings) -> str:
         MIXDOWN_ENVOY_ADDRESS=settings.address,
         MIXDOWN_ENVOY_PORT=settings.port,
         MIXDOWN_ENVOY_ADMIN_PORT=settings.admin_port,
+        MIXDOWN_ENVOY_METRICS_ADDRESS=_HOST,
+        MIXDOWN_ENVOY_METRICS_PORT=settings.metrics_port,
         MIXDOWN_ENVOY_INTERNAL_ADDRESS=_HOST,
         MIXDOWN_ENVOY_INTERNAL_PORT=settings.internal_port,
         **{f"MIXDOWN_{name.upper()}_HOST": _HOST for name in settings.ports},

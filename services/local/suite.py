@@ -68,7 +68,7 @@ class Suite:
         data_folder: Where it keeps everything: database, files, Envoy's configuration.
         edge: How Envoy meets callers.
         ports: Ports of the services on 127.0.0.1, by name.
-        metrics_ports: Ports of their metrics on 127.0.0.1, by name.
+        metrics_ports: Ports of their metrics, and of Envoy's, on 127.0.0.1, by name.
         internal_port: Port that Envoy listens on for calls from service to service.
         admin_port: Port of Envoy's administration on 127.0.0.1.
     """
@@ -95,7 +95,7 @@ class Suite:
         Raises:
             SuiteError: Envoy is not installed.
         """
-        write_targets(self.data_folder, HOST, self.metrics_ports, self.admin_port)
+        write_targets(self.data_folder, HOST, self.metrics_ports)
         found = [self._service(name) for name in SERVICES]
         return [*found, self._envoy()]
 
@@ -149,6 +149,7 @@ class Suite:
             authentication=self.edge.authentication,
             rate_limit=self.edge.rate_limit,
             cors_origins=self.edge.cors_origins,
+            metrics_port=self.metrics_ports["envoy"],
         )
 
 
@@ -173,7 +174,7 @@ def plan_suite(data_folder: Path, edge: Edge) -> Suite:
         data_folder=data_folder.resolve(),
         edge=replace(edge, port=public),
         ports={name: free_port(HOST) for name in SERVICES},
-        metrics_ports={name: free_port(HOST) for name in SERVICES},
+        metrics_ports={name: free_port(HOST) for name in (*SERVICES, "envoy")},
         internal_port=internal,
         admin_port=admin,
     )

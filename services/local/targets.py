@@ -9,16 +9,13 @@ from pathlib import Path
 NAME = "prometheus-targets.json"
 
 
-def write_targets(
-    folder: Path, host: str, metrics_ports: Mapping[str, int], envoy_admin_port: int
-) -> Path:
+def write_targets(folder: Path, host: str, metrics_ports: Mapping[str, int]) -> Path:
     """Writes a file for Prometheus' `file_sd_configs`, and returns its path.
 
     Args:
         folder: Where it is written, as `prometheus-targets.json`.
         host: Where everything listens.
-        metrics_ports: Ports of the metrics, by name of the service.
-        envoy_admin_port: Port of Envoy's administration, which serves its metrics too.
+        metrics_ports: Ports of the metrics, by name of the service; Envoy is one here.
     """
     groups = [
         {
@@ -27,12 +24,6 @@ def write_targets(
         }
         for service, port in metrics_ports.items()
     ]
-    envoy = {
-        "job": "mixdown-envoy",
-        "service": "envoy",
-        "__metrics_path__": "/stats/prometheus",
-    }
-    groups.append({"targets": [f"{host}:{envoy_admin_port}"], "labels": envoy})
     path = folder / NAME
     path.write_text(json.dumps(groups, indent=2) + "\n", encoding="utf-8")
     return path

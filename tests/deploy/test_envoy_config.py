@@ -63,6 +63,31 @@ def test_the_admin_interface_listens_on_loopback_only(config):
     assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
 
+def test_of_the_administration_only_the_metrics_are_reached(config):
+    reaching = [
+        (listener["name"], route["match"], route["route"])
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for host in chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+        for route in host["routes"]
+        if route.get("route", {}).get("cluster") == "administration"
+    ]
+    ((listener, match, route),) = reaching
+    assert listener == "metrics"
+    assert match["path"] == "/metrics"  # this one, and no other that begins alike
+    (method,) = match["headers"]
+    assert method == {"name": ":method", "string_match": {"exact": "GET"}}
+    assert route["prefix_rewrite"] == "/stats/prometheus"
+    (metrics,) = (
+        found for found in config["static_resources"]["listeners"] if found["name"] == listener
+    )
+    assert len(metrics["filter_chains"]) == 1
+    (host,) = metrics["filter_chains"][0]["filters"][0]["typed_config"]["route_config"][
+        "virtual_hosts"
+    ]
+    assert len(host["routes"]) == 1
+
+
 def test_a_refusal_of_our_own_carries_the_details_that_its_message_tells(config):
     refusals = {}
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
@@ -128,7 +153,7 @@ def test_between_services_only_reads_are_asked_again_and_only_streams_are_endles
 
 
 def test_a_listener_for_services_is_not_for_callers(config):
-    public, internal = config["static_resources"]["listeners"]
+    public, internal, _ = config["static_resources"]["listeners"]
     assert internal["name"] == "internal"
     assert internal["address"]["socket_address"]["address"] == "127.0.0.1"
     manager = public["filter_chains"][0]["filters"][0]["typed_config"]
@@ -141,6 +166,8 @@ ENVIRONMENT = {
     "MIXDOWN_ENVOY_PORT": "8080",
     "MIXDOWN_ENVOY_INTERNAL_ADDRESS": "0.0.0.0",
     "MIXDOWN_ENVOY_INTERNAL_PORT": "8081",
+    "MIXDOWN_ENVOY_METRICS_ADDRESS": "0.0.0.0",
+    "MIXDOWN_ENVOY_METRICS_PORT": "9464",
     "MIXDOWN_ENVOY_ADMIN_PORT": "9901",
     "MIXDOWN_JWT_DISABLED": "true",
     "MIXDOWN_RATE_LIMIT_BURST": "200",
@@ -157,7 +184,7 @@ def test_a_container_fills_in_the_same_template_from_its_environment(tmp_path):
     text = (tmp_path / "envoy.yaml").read_text()
     assert validate(text, tmp_path).returncode == 0
     clusters = yaml.safe_load(text)["static_resources"]["clusters"]
-    assert {cluster["name"] for cluster in clusters} == set(SERVICES)
+    assert {cluster["name"] for cluster in clusters} == {*SERVICES, "administration"}
 
 
 def test_a_variable_that_is_missing_leaves_no_configuration(tmp_path):

@@ -115,6 +115,30 @@ def reachable(manifests: Manifests) -> Iterator[Finding]:
                 yield Finding("reachable", workload.where, "all its ports may be called")
 
 
+def scraped(manifests: Manifests) -> Iterator[Finding]:
+    """Where metrics are fetched, they are from every pod that has some."""
+    monitors = list(manifests.of_kind("PodMonitor"))
+    for workload in manifests.workloads if monitors else ():
+        if "metrics" not in workload.ports:
+            continue
+        fetching = [
+            endpoint
+            for monitor in monitors
+            if workload in manifests.selected(monitor["spec"]["selector"])
+            for endpoint in monitor["spec"]["podMetricsEndpoints"]
+        ]
+        if not any(
+            endpoint["port"] == "metrics" and endpoint["path"] == "/metrics"
+            for endpoint in fetching
+        ):
+            yield Finding("scraped", workload.where, "no PodMonitor fetches its metrics")
+        if not any(
+            _has(rule, "metrics", workload.ports["metrics"])
+            for rule in _rules(manifests, workload, "ingress")
+        ):
+            yield Finding("scraped", workload.where, "nobody may fetch its metrics")
+
+
 def arrows(manifests: Manifests) -> Iterator[Finding]:
     """Pods of ours call each other along the arrows of the architecture, and no others."""
     allowed = set(_arrows(manifests))

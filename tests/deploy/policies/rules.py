@@ -24,6 +24,7 @@ _OF_MANIFESTS = (
     network.denied,
     network.selecting,
     network.reachable,
+    network.scraped,
     network.arrows,
     network.outgoing,
     wiring.referenced,

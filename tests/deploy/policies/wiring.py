@@ -168,7 +168,7 @@ def secret(manifests: Manifests) -> Iterator[Finding]:
 
 
 def enveloped(manifests: Manifests, envoy: Mapping[str, Any]) -> Iterator[Finding]:
-    """Envoy's clusters are our Services.
+    """Envoy's clusters are our Services, and its own administration for its metrics.
 
     Args:
         manifests: The manifests.
@@ -177,9 +177,14 @@ def enveloped(manifests: Manifests, envoy: Mapping[str, Any]) -> Iterator[Findin
     clusters = envoy["static_resources"]["clusters"]
     for name in sorted(set(SERVICES) - {cluster["name"] for cluster in clusters}):
         yield Finding("enveloped", f"cluster {name}", "is missing")
+    admin = envoy["admin"]["address"]["socket_address"]
     for cluster in clusters:
         endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         address = endpoint["address"]["socket_address"]
+        if cluster["name"] == "administration":
+            if address != admin:
+                yield Finding("enveloped", "cluster administration", "is not the administration")
+            continue
         service = manifests.find("Service", address["address"])
         ports = [port["port"] for port in service["spec"]["ports"]] if service else []
         if address["port_value"] not in ports:

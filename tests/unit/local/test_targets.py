@@ -19,4 +19,5 @@ def test_every_process_has_metrics_of_its_own_and_prometheus_is_told_where(tmp_p
     told = {group["labels"]["service"]: group["targets"] for group in groups}
     envoy = told.pop("envoy")
     assert told == {name: [address] for name, address in listen.items()}
-    assert envoy == [f"127.0.0.1:{suite.admin_port}"]
+    assert envoy == [f"127.0.0.1:{suite.metrics_ports['envoy']}"]
+    assert suite.metrics_ports["envoy"] != suite.admin_port
