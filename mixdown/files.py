@@ -57,6 +57,8 @@ class FolderWriter:
         path = self._folder / (
             _file_name(started.file_name) or _file_name(started.name) or "output"
         )
+        if started.name in self._open:
+            self._open.pop(started.name).discard()
         self._makes_folder = self._makes_folder or not self._folder.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._open[started.name] = PartialFile(path)
@@ -91,7 +93,7 @@ class FolderWriter:
 def _file_name(name: str) -> str:
     """Returns what of a name from afar may name a file: its last part, as far as it can be read."""
     last = "".join(character for character in Path(name).name if character.isprintable())
-    return "" if last == ".." else last
+    return "" if last in {".", ".."} else last
 
 
 class PartialFile:

@@ -70,6 +70,11 @@ def _turn(file_name: str, output: str = "vocals") -> bytes:
     return framed(*events)
 
 
+def _begun(file_name: str) -> bytes:
+    started = conversation_pb2.OutputStarted(name="vocals", file_name=file_name)
+    return framed(conversation_pb2.TurnEvent(output_started=started))
+
+
 def seeds() -> dict[str, list[bytes]]:
     """Returns inputs by the name of the target."""
     prompts = _prompts()
@@ -150,6 +155,8 @@ def seeds() -> dict[str, list[bytes]]:
             _turn("song - vocals.flac"),
             _turn("../../x"),
             _turn("..", "../../x"),
+            _turn("\0."),
+            _begun("one") + _turn("two"),  # twice begun
             _turn("", "../../x"),
             framed(conversation_pb2.TurnEvent(audio=conversation_pb2.Audio(name="mix"))),
         ],

@@ -162,7 +162,7 @@ def rendered_request(data: bytes) -> None:
     for output in request.outputs:
         try:
             output_from_message(output)
-        except MixError:
+        except ValueError:
             continue
 
 
