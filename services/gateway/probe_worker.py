@@ -53,8 +53,9 @@ def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
     """Decodes `file` as far as `limits` allow, and returns what is printed."""
     # Imported here, when memory is limited already: the libraries count too.
     from services.runtime.audio.finite import finite
-    from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
+    from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LEVEL_RATE_HZ, LevelMeter
     from services.runtime.audio.loudness import LoudnessMeter, is_measurable
+    from services.runtime.audio.rate import RateChange
     from services.runtime.audio.reader import AudioReader
     from services.runtime.errors import UndecodableAudioError
 
@@ -65,10 +66,11 @@ def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
             shape = reader.sample_rate_hz, reader.channels
             frames = 0
             levels = LevelMeter()
+            rate = RateChange(reader.sample_rate_hz, LEVEL_RATE_HZ, reader.channels)
             loudness = LoudnessMeter(*shape) if is_measurable(*shape) else None
             for block in reader.blocks(LEVEL_BLOCK_FRAMES):
                 frames += block.shape[1]
-                levels.add(block)
+                levels.add(rate.process(block))
                 if loudness is not None:
                     loudness.add(finite(block))
                 if frames > limits.track_seconds * reader.sample_rate_hz:
@@ -77,6 +79,7 @@ def examine(file: BinaryIO, limits: Limits) -> dict[str, Any]:
                         "message": f"A track may last {limits.track_seconds:g} seconds at most.",
                     }
             audio = reader.properties(frames)
+            levels.add(rate.finish())
     except UndecodableAudioError as error:
         return {"reason": error.reason, "message": error.message}
     return {

@@ -48,7 +48,7 @@ class Probed:
 
     Args:
         audio: What is in it.
-        levels: What normalising it needs, at its own rate.
+        levels: What separating it needs, at `LEVEL_RATE_HZ`.
         measured: What rendering it needs; None where there is no loudness of such audio.
     """
 

@@ -211,8 +211,7 @@ class Uploads:
         if probed.measured is not None:
             MeasuredStore(self._blobs).keep(sha256, probed.measured)
         levels = probed.levels
-        fits = probed.audio.sample_rate_hz == LEVEL_RATE_HZ
-        fits = fits and probed.audio.channels in {1, LEVEL_CHANNELS}
+        fits = probed.audio.channels in {1, LEVEL_CHANNELS}
         if fits and math.isfinite(levels.mean):  # of music; the rest is told when it is used
             LevelStore(self._blobs).keep(sha256, LEVEL_RATE_HZ, LEVEL_CHANNELS, levels)
 

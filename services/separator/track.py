@@ -10,20 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Self
 
 import numpy as np
-import soxr
 
 from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter, Levels
+from services.runtime.audio.rate import RateChange
 from services.runtime.audio.reader import AudioReader, Samples
 from services.runtime.errors import UndecodableAudioError
-
-
-def frames_at(rate_hz: int, frames: int, file_rate_hz: int) -> int:
-    """Returns how many frames a file has at another rate, rounded, halves up.
-
-    >>> frames_at(44_100, 48_001, 48_000)
-    44101
-    """
-    return (2 * frames * rate_hz + file_rate_hz) // (2 * file_rate_hz)
 
 
 class TrackReader:
@@ -40,7 +31,6 @@ class TrackReader:
 
     def __init__(self, file: BinaryIO, sample_rate_hz: int, channels: int) -> None:
         self._file = file
-        self._rate_hz = sample_rate_hz
         self.channels = channels
         try:
             self._reader = AudioReader(file)
@@ -52,11 +42,7 @@ class TrackReader:
             raise UndecodableAudioError(
                 f"The track has {self._reader.channels} channels; {channels} can be separated."
             )
-        self._resampler = (
-            soxr.ResampleStream(self._reader.sample_rate_hz, sample_rate_hz, channels, "float32")
-            if self._reader.sample_rate_hz != sample_rate_hz
-            else None
-        )
+        self._rate = RateChange(self._reader.sample_rate_hz, sample_rate_hz, channels)
 
     def blocks(self) -> Iterator[Samples]:
         """Yields the whole track, at exactly the length that `frames_at` gives.
@@ -64,30 +50,17 @@ class TrackReader:
         Raises:
             UndecodableAudioError: the file is damaged, empty, or holds what is no number.
         """
-        read = given = 0
+        is_empty = True
         while (block := self._reader.read(LEVEL_BLOCK_FRAMES)).shape[1]:
             if not np.isfinite(block).all():
                 raise UndecodableAudioError("The audio in this file holds infinities or NaN.")
-            read += block.shape[1]
-            resampled = self._resample(block)
-            given += resampled.shape[1]
-            yield resampled
-        if not read:
+            is_empty = False
+            if block.shape[0] != self.channels:
+                block = np.repeat(block, self.channels, axis=0)
+            yield self._rate.process(block)
+        if is_empty:
             raise UndecodableAudioError("There is no audio in this file.")
-        if self._resampler is not None:
-            total = frames_at(self._rate_hz, read, self._reader.sample_rate_hz)
-            last = self._resampler.resample_chunk(np.zeros((0, self.channels), np.float32), True)
-            tail = np.zeros((self.channels, max(0, total - given)), np.float32)
-            kept = last.T[:, : tail.shape[1]]
-            tail[:, : kept.shape[1]] = kept
-            yield tail
-
-    def _resample(self, block: Samples) -> Samples:
-        if block.shape[0] != self.channels:
-            block = np.repeat(block, self.channels, axis=0)
-        if self._resampler is None:
-            return block
-        return np.ascontiguousarray(self._resampler.resample_chunk(block.T).T)
+        yield self._rate.finish()
 
     def close(self) -> None:
         """Frees the decoder and closes the file."""

@@ -23,7 +23,7 @@ Blocks of 100 kB and more cost four times as much, in fresh pages from the syste
 """
 
 LEVEL_RATE_HZ = 44_100
-"""The rate of every published model: levels of tracks at this rate are worth keeping."""
+"""The rate of every published model: levels of tracks at this rate are kept, whatever theirs is."""
 
 LEVEL_CHANNELS = 2
 """The channels of every published model; a mono track is given to both."""

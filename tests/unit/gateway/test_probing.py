@@ -18,10 +18,10 @@ from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits, examine
 from services.gateway.probing import Prober
 from services.gateway.settings import GatewaySettings
-from services.runtime.audio.levels import LEVEL_BLOCK_FRAMES, LevelMeter
+from services.runtime.audio.levels import LEVEL_RATE_HZ
 from services.runtime.audio.measured import measure
-from services.runtime.audio.reader import AudioReader
 from services.runtime.errors import UndecodableAudioError
+from services.separator.track import TrackReader, measure_levels
 
 LIMITS = Limits(60.0, 8_000, 192_000, 2, 1 << 30, 60)
 
@@ -137,16 +137,23 @@ def test_the_worker_gives_up_memory_time_and_writing(tmp_path):
 
 
 async def test_the_levels_that_a_model_needs_are_measured_by_the_way():
-    """The same bits as a pass of its own gives."""
+    """The same bits as the pass of who separates it gives."""
     path = default_song().path
-    meter = LevelMeter()
-    with AudioReader(path) as reader:
-        for block in reader.blocks(LEVEL_BLOCK_FRAMES):
-            meter.add(block)
+    with TrackReader(path.open("rb"), LEVEL_RATE_HZ, 2) as track:
+        levels = measure_levels(track)
     with path.open("rb") as file:
         probed = await prober().probe(file)
-    assert probed.levels == meter.levels()
+    assert probed.levels == levels
     assert probed.levels.frames == probed.audio.frames
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100, 48_000, 96_000])
+def test_levels_are_those_at_the_models_rate_whatever_that_of_the_track_is(rate_hz, channels):
+    samples = np.random.default_rng(2).standard_normal((channels, 100_003)).astype(np.float32)
+    content = float_wav(samples, rate_hz).getvalue()
+    with TrackReader(io.BytesIO(content), LEVEL_RATE_HZ, 2) as track:
+        assert examine(io.BytesIO(content), LIMITS)["levels"] == asdict(measure_levels(track))
 
 
 async def test_a_song_is_measured_as_who_renders_it_would():
@@ -158,13 +165,13 @@ async def test_a_song_is_measured_as_who_renders_it_would():
         assert probed.measured == measure(file)
 
 
-def float_wav(samples: np.ndarray) -> io.BytesIO:
+def float_wav(samples: np.ndarray, rate_hz: int = 8_000) -> io.BytesIO:
     file = io.BytesIO()
     with av.open(file, "w", format="wav") as target:
         layout = "mono" if len(samples) == 1 else "stereo"
-        stream = target.add_stream("pcm_f32le", rate=8_000, layout=layout)
+        stream = target.add_stream("pcm_f32le", rate=rate_hz, layout=layout)
         frame = av.AudioFrame.from_ndarray(samples.T.reshape(1, -1).copy(), "flt", layout)
-        frame.sample_rate = 8_000
+        frame.sample_rate = rate_hz
         target.mux(stream.encode(frame))
         target.mux(stream.encode(None))
     file.seek(0)

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.runtime.audio.rate import frames_at
 from services.runtime.errors import UndecodableAudioError
-from services.separator.track import SegmentCutter, TrackReader, frames_at, measure_levels
+from services.separator.track import SegmentCutter, TrackReader, measure_levels
 from tests.separator_models import music, snr_db, write_wav
 
 
