@@ -35,6 +35,7 @@ RARE = NEEDS_A_GPU | {
     "mixdown_gateway_retries_total",  # by code, once something was away
     "mixdown_gateway_turn_errors_total",  # by reason, once a turn failed
     "mixdown_interpreter_limitations_total",  # by kind, once something could not be done
+    "mixdown_separator_model_load_failures_total",  # by reason, once a model could not be loaded
 }
 """Metrics that have no sample after a conversation in which nothing goes wrong."""
 
