@@ -9,9 +9,9 @@ import itertools
 import math
 import os
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -25,6 +25,8 @@ from mixdown.gateway.v1 import gateway_pb2
 from mixdown.talking import Session
 from mixdown.terminal import Bar, TurnView
 from mixdown.turns import Turn, failure
+
+_T = TypeVar("_T")
 
 app = typer.Typer(
     help="Upload a song and talk to it.",
@@ -124,12 +126,10 @@ def ask(
     encoding = _encoding(file_format)
 
     async def work() -> None:
-        async with _connect(address) as client:
-            session = await _open_session(client, song, model)
+        async with _opened_session(address, song, model) as (client, session):
             await _take_turn(client, session, prompt, output, encoding)
 
-    with _told_errors():
-        asyncio.run(work())
+    _run(work())
 
 
 @app.command()
@@ -174,8 +174,7 @@ def separate(
     encoding = _encoding(file_format)
 
     async def work() -> None:
-        async with _connect(address) as client:
-            session = await _open_session(client, song, model)
+        async with _opened_session(address, song, model) as (_, session):
             with Bar(_console, "separating") as bar:
                 view = TurnView(_console, bar)
                 turn = await session.separate(
@@ -187,8 +186,7 @@ def separate(
                 )
             view.finish(turn)
 
-    with _told_errors():
-        asyncio.run(work())
+    _run(work())
 
 
 @app.command()
@@ -218,9 +216,8 @@ def batch(
                     _tell(error)
             return complete
 
-    with _told_errors():
-        if not asyncio.run(work()):
-            raise typer.Exit(1)
+    if not _run(work()):
+        raise typer.Exit(1)
 
 
 async def _fetch_turn(client: Client, item: gateway_pb2.BatchedTurn, folder: Path) -> None:
@@ -251,6 +248,14 @@ async def _opened(address: str) -> Client:
 def _connect(address: str) -> Client:
     # Not an option: what stands on a command line, everybody on the machine can read.
     return connect(address, token=os.environ.get("MIXDOWN_TOKEN"))
+
+
+@contextlib.asynccontextmanager
+async def _opened_session(
+    address: str, song: Path, model: str
+) -> AsyncIterator[tuple[Client, Session]]:
+    async with _connect(address) as client:
+        yield client, await _open_session(client, song, model)
 
 
 async def _open_session(client: Client, song: Path, model: str) -> Session:
@@ -313,6 +318,12 @@ def _encoding(name: str) -> audio_pb2.Encoding.ValueType:
     if name not in _FORMATS:
         _fail(f"there is no format {name!r}: there are {', '.join(_FORMATS)}")
     return _FORMATS[name]
+
+
+def _run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Does all of a command's work; what goes wrong ends it with one line."""
+    with _told_errors():
+        return asyncio.run(work)
 
 
 @contextlib.contextmanager
