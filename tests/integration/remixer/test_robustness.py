@@ -1,4 +1,4 @@
-"""Inputs at the edges: silence, a constant, what is no number, the lowest and highest rates."""
+"""Inputs at the edges: silence, a constant, one frame, no numbers, missing stems, extreme rates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from mixdown.mix import Mix
 from services.runtime.audio.formats import Encoding
+from services.runtime.audio.wav_encoder import WavEncoder
 
 from .conftest import EVERYTHING, RATE_HZ, STEMS, encode, noise
 
@@ -53,3 +54,33 @@ async def test_stems_that_are_no_numbers_become_silence(remixer, song, separator
     track = remixer.put(encode(song, Encoding.WAV_FLOAT32))
     rendered = await remixer.render(track, EVERYTHING)
     assert np.isfinite(rendered.samples("mix")).all()
+
+
+async def test_stems_that_end_early_are_silent_to_the_end(remixer, song, separator):
+    separator.stems = {stem: samples[:, :50_000] for stem, samples in separator.stems.items()}
+    track = remixer.put(encode(song, Encoding.WAV_FLOAT32))
+    rendered = await remixer.render(track, Mix().change("vocals", muted=True))
+    assert rendered.samples("mix").shape == song.shape
+    assert np.array_equal(rendered.samples("mix")[:, 50_000:], song[:, 50_000:])
+
+
+async def test_one_frame_can_be_rendered(remixer, separator):
+    original = np.array([[0.25], [-0.5]], np.float32)
+    separator.stems = dict.fromkeys(STEMS, original / 4)
+    track = remixer.put(encode(original, Encoding.WAV_FLOAT32))
+    mix = Mix().change("vocals", pitch_semitones=3.0).change("drums", compression="low")
+    rendered = await remixer.render(track, mix.change("bass", muted=True))
+    assert rendered.samples("mix").shape == (2, 1)
+
+
+async def test_samples_that_are_no_numbers_become_silence_and_are_reported(remixer, song):
+    broken = song.copy()
+    broken[0, 1000:1010] = np.nan
+    broken[1, 2000] = np.inf
+    broken[1, 3000] = 1e20
+    file = WavEncoder(32, RATE_HZ, *broken.shape, {})
+    track = remixer.put(file.start() + file.encode(broken))
+    rendered = await remixer.render(track)
+    expected = np.where(np.abs(broken) < 1e10, broken, 0.0)
+    assert np.array_equal(rendered.samples("mix"), expected)
+    assert rendered.notes == ["silenced 12 samples that were no numbers or far too large"]
