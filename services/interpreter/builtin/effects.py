@@ -94,8 +94,13 @@ def _numbered_reverb(
     return Adjustment(share, False)
 
 
+_WHOLLY = {"full", "fully", "all the way", "100 percent", "100"}
+
+
 def _stated_reverb(clause: Clause, settings: TargetSettings) -> Adjustment:
-    if clause.has("reverb", "drenched", "big") or is_strong(clause):
+    if any(item.text in _WHOLLY for item in clause.with_kind("hard")):
+        wanted = 1.0  # "full reverb on the vocals"
+    elif clause.has("reverb", "drenched", "big") or is_strong(clause):
         wanted = REVERB_STRONG
     elif clause.has("reverb", "hall"):
         wanted = 0.5

@@ -48,6 +48,35 @@ def _shares_way(before: Clause, piece: Clause) -> bool:
     )
 
 
+def _tells_way(before: Clause, piece: Clause) -> bool:
+    """Whether ", up" and ", muted" tell what becomes of what was named: "the mids, up"."""
+    ways = ("up", "down", "side", "more", "less", "mute", "half", "toomuch", "remove", "file")
+    wants = any(item.text in _WANTING for item in before.lexemes)
+    open_ones = before.any_of(("region", "pitch", "pan", "volume")) or wants
+    parts = ("up", "down", "side", "hard", "small", "big", "mute", "by")
+    bare = all(
+        item.number or is_filler(item) or any(item.has(kind) for kind in parts)
+        for item in piece.lexemes
+    )
+    return (
+        piece.joiner == ","
+        and bare
+        and piece.any_of(("up", "down", "side", "mute"))
+        and open_ones
+        and before.has_named_target
+        and not (before.any_of(ways) or before.numbers())
+    )
+
+
+_WANTING = {"i want", "want", "i need", "need", "would like"}
+
+
+def _tells_corner(before: Clause, piece: Clause) -> bool:
+    """Whether "ninety hertz" tells where a filter sits: "high-pass, bass, ninety hertz"."""
+    only = all(item.number or is_filler(item) for item in piece.lexemes)
+    return only and before.has("filter") and bool(piece.numbers("hz")) and not before.numbers()
+
+
 def _completes_eq(before: Clause, piece: Clause) -> bool:
     """Whether "minus 3 dB" tells the gain of "low shelf at 120 Hz", said before."""
     decibels = piece.numbers("db")
@@ -143,6 +172,8 @@ def _names_means(before: Clause, piece: Clause) -> bool:
         return True
     if piece.joiner != "with":
         return False
+    if piece.has("filter") and before.has("bound") and before.numbers("hz"):
+        return not (piece.numbers() or piece.has_named_target)  # "… with a lowpass"
     if piece.has("q") and (before.numbers("hz") or before.has("eq") or before.has("region")):
         return not piece.numbers("hz", "db")
     return piece.has("compression") and before.has("compression") and not piece.has_named_target
@@ -171,6 +202,8 @@ def _names_other_side(before: Clause, piece: Clause) -> bool:
 _ELABORATING = (
     _names_other_side,
     _shares_way,
+    _tells_way,
+    _tells_corner,
     _shares_number, _completes_eq, _tells_how_much, _limits, _lists_bands, _names_means,
 )  # fmt: skip
 """What makes a piece part of the one before."""

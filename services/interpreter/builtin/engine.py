@@ -23,7 +23,11 @@ from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.mentions import note_spoken_of, subject_of
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
-from services.interpreter.builtin.statements import is_statement, tells_of_possession
+from services.interpreter.builtin.statements import (
+    is_statement,
+    tells_of_possession,
+    tells_what_was_done,
+)
 from services.interpreter.builtin.times import range_of, with_spans
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.builtin.wordings import plainly
@@ -153,7 +157,8 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         if clause.has("unsupported") and talk.starts_like_command(clause):
             turn.not_done.append(clause.values("unsupported")[0])
             return
-        acts = clause.has_action and not tells_of_possession(clause)
+        told = tells_of_possession(clause) or tells_what_was_done(clause)
+        acts = clause.has_action and not told
         if acts and talk.starts_like_command(clause):
             turn.doubts.append(clause.text)
         return

@@ -246,8 +246,9 @@ def _has_open_not(clause: Clause) -> bool:
     place = clause.index("not")
     if place < 0 or is_insufficient(clause):
         return False
-    said = (item for item in clause.lexemes[place + 1 :] if not item.has("filler", "article"))
-    following = tuple(said)[:1]
+    skipped = ("in", "to", "of", "for")
+    said = [item for item in clause.lexemes[place + 1 :] if not item.has("filler", "article")]
+    following = tuple(i for i in said if not any(i.has(kind) for kind in skipped))[:1]
     if following and any(following[0].has(kind) for kind in NAMED_KINDS):
         return False  # an exception: "everything, not the bass"
     lessens = bool(following) and following[0].text in {

@@ -19,6 +19,7 @@ from services.interpreter.builtin.asides import (
 )
 from services.interpreter.builtin.clauses import (
     EFFECT_KINDS,
+    NAMED_KINDS,
     PARAMETER_KINDS,
     TARGET_KINDS,
     Clause,
@@ -64,6 +65,13 @@ def _headed(pieces: list[Clause]) -> list[Clause]:
             and following.has("side")
         ):
             continue  # "swap them: drums right, bass left"
+        if (
+            following is not None
+            and following.joiner == ":"
+            and piece.has("opposite")
+            and following.any_of(("up", "down"))
+        ):
+            continue  # "the other way round: quieter"
         if piece.joiner == ".":
             heading = ()
         own = piece.any_of((*EFFECT_KINDS, "mute", "leave", "remove")) and not piece.has("side")
@@ -214,6 +222,10 @@ def _join_names(
 ) -> None:
     """Puts a piece that only names parts where it belongs: before, behind, or apart."""
     before = result[-1] if result and not waiting else None
+    meant = _instead_of_excepted(before, piece) if before is not None else None
+    if meant is not None:
+        result[-1] = meant
+        return
     if before is not None and _says_other_amount(before, piece):
         result.append(piece)
     elif before is not None and (
@@ -225,6 +237,17 @@ def _join_names(
     else:
         result.append(_with_waiting(waiting, piece))
         waiting.clear()
+
+
+def _instead_of_excepted(before: Clause, piece: Clause) -> Clause | None:
+    """Reads "more reverb, but not on the drums, on the bass" as "on the bass"."""
+    excepted = before.index("except")
+    first = next((item for item in piece.lexemes if not item.has("filler")), None)
+    placed = first is not None and first.has("in") and piece.joiner == ","
+    said = before.lexemes[: max(excepted, 0)]
+    if not (said and placed) or Clause(said).any_of(NAMED_KINDS):
+        return None
+    return replace(before, lexemes=(*said, *piece.lexemes))
 
 
 def _completing(before: Clause, piece: Clause) -> Clause | None:
@@ -277,7 +300,7 @@ def _names_at_last(result: list[Clause], piece: Clause, following: Clause | None
     return (
         before.any_of((*EFFECT_KINDS, "up", "down", "mute", "unmute"))
         and not any(clause.any_of(TARGET_KINDS) for clause in result)
-        and not piece.any_of(("pronoun", "also"))
+        and not (piece.any_of(("pronoun", "also")) and not piece.text.endswith("that is"))
         and not before.is_question
     )
 

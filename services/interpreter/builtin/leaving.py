@@ -39,13 +39,28 @@ def is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
     return muted and clause.has("mute") and clause.has("not") and clause.any_of(("give", "need"))
 
 
-_WANTING = {"want", "need", "have", "hear", "i want", "i need", "want to hear"}
+_WANTING = {
+    "can i have",
+    "could i have",
+    "may i have",
+    "get",
+    "want",
+    "need",
+    "have",
+    "hear",
+    "i want",
+    "i need",
+    "want to hear",
+}
 _BACK_IN = {"in there", "in it", "again", "back", "in", "after all", "back in"}
 
 
 def wants_back(turn: Turn, clause: Clause, named: Named) -> bool:
     """Whether what is muted is wanted after all: "I do want the vocals in there"."""
-    muted = bool(named.targets) and all(turn.mix[target].muted for target in named.targets)
+    meant = named.targets
+    if named.is_empty and named.pronoun in {"it", "that", "them"}:
+        meant = turn.last_named or turn.mentioned or turn.conversation.touched()
+    muted = bool(meant) and all(turn.mix[target].muted for target in meant)
     wants = any(item.text in _WANTING for item in clause.with_kind("give"))
     inside = any(item.text in _BACK_IN for item in clause.lexemes)
     return muted and wants and inside and not clause.any_of(("not", "only", "file", "mute"))

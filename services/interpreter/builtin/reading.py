@@ -58,7 +58,9 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if is_left_alone(clause, named):
         turn.leaves = True
-        turn.keeps_mix = turn.keeps_mix or (named.is_empty and named.pronoun in {"it", "that"})
+        set_before = named.is_empty and named.pronoun in {"it", "that"}
+        set_before = set_before or clause.any_of(EFFECT_KINDS)  # "but keep the drum reverb"
+        turn.keeps_mix = turn.keeps_mix or set_before
         turn.kept += tuple(target for target in named.targets if target != MASTER)
         taken = (*turn.without, *turn.stems)
         if taken and (clause.has("small") or any(i.stem in taken for i in named.instruments)):
@@ -69,6 +71,10 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if _compares(clause) and not clause.has("pronoun", "same"):
         raise UnclearError("I can't compare levels. By how many dB, up or down?")
+    if clause.has("pronoun", "same") and clause.has("volume") and clause.numbers():
+        raise UnclearError("The same volume, or another one?")
+    if clause.has("leave") and clause.lexemes[-1].text in {"out of this", "out of it"}:
+        raise UnclearError("Should it go, or stay as it is?")
     if _is_spread(clause, named):
         raise UnclearError("That part itself, or all parts?")
     if _tells_of_mistake(clause):

@@ -47,7 +47,7 @@ def repaired(lexemes: list[Lexeme]) -> Repaired:
     retracts = any(item.text in _MEANT for item in lexemes[:8]) and not _says(
         lexemes[: next((i for i, item in enumerate(lexemes) if item.text in _MEANT), 0)]
     )
-    found = _without_contrast(lexemes)
+    found = _with_enough(_without_contrast(lexemes))
     for _ in range(4):
         place = _repair_at(found)
         if place is None:
@@ -55,6 +55,20 @@ def repaired(lexemes: list[Lexeme]) -> Repaired:
         start, end = place
         found = _applied(found[:start], found[end:])
     return Repaired(found, retracts)
+
+
+def _with_enough(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "raise it by 2 dB… hmm, 1 dB is enough" as 1 dB."""
+    for index, item in enumerate(lexemes):
+        said = [found for found in lexemes[index + 1 : index + 4] if not found.has("filler")]
+        if not (item.number and said and said[0].text in {"enough", "plenty"}):
+            continue
+        for place in range(index - 1, -1, -1):
+            old = lexemes[place].number
+            if old and old.unit == item.number.unit and old.signed == item.number.signed:
+                end = lexemes.index(said[0], index) + 1
+                return [*lexemes[:place], item, *lexemes[place + 1 : index], *lexemes[end:]]
+    return lexemes
 
 
 def _says(items: list[Lexeme]) -> bool:
@@ -110,6 +124,8 @@ def _is_repair(run: list[Lexeme], after: list[Lexeme]) -> bool:
         return False
     if following.has("not"):
         return False
+    if words[:2] == ["or", "no"]:
+        return True
     strong = [word for word in words if word in _STRONG]
     if strong:
         # "better", "rather" and "sorry" repair only between pauses.
@@ -186,7 +202,8 @@ def _with_action(before: list[Lexeme], repair: list[Lexeme]) -> list[Lexeme]:
     for item in names:
         kept += [Lexeme("and", (("and", "and"),))] if kept else []
         kept.append(item)
-    numbers = [item for item in before[start:] if item.number]
+    graded = any(item.has("small") or item.has("big") for item in repair)
+    numbers = [] if graded else [item for item in before[start:] if item.number]
     if not any(item.number for item in repair) and any(
         item.has(kind) for item in repair for kind in ("up", "down")
     ):

@@ -64,7 +64,7 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             clause.without(lambda item: item.text in _NOT_SO_MUCH),
             last_change(turn),
             sign=1 if amounts.is_insufficient(clause) else -1,
-            share=0.5,
+            share=1.0 if amounts.is_insufficient(clause) else 0.5,
         )
     if clause.any_of(("more", "even", "less")) or clause.text in {"again", "once more"}:
         repeated = clause.text.strip() in {

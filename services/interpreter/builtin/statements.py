@@ -34,7 +34,7 @@ def is_statement(clause: Clause) -> bool:
         return True
     if tells_taste(clause) or _tells_what_happened(clause) or _tells_of_own(clause):
         return True
-    if _tells_what_was_done(clause) or _tells_what_is_there(clause):
+    if tells_what_was_done(clause) or _tells_what_is_there(clause):
         return True
     if _tells_of_others_taste(clause) or _reports_command(clause):
         return True
@@ -74,6 +74,9 @@ def _weighs(clause: Clause) -> bool:
 def _wishes_sound(clause: Clause) -> bool:
     """Whether "I'd like her voice to sound as though …" wishes how something is to sound."""
     asked = False
+    opened = clause.lexemes[0].text in {"can", "could", "may"} if clause.lexemes else False
+    if opened and clause.has("complaint") and not is_complaint(clause):
+        return True  # "can the singer sound warmer"
     for item, following in pairwise(clause.lexemes):
         asked = asked or item.has("filler", "polite") or item.has("give")
         if asked and item.has("to") and following.has("complaint"):
@@ -148,7 +151,7 @@ _DOERS = {
 _DONE_KINDS = ("mute", "remove", "compression", "up", "down", "separate", "pan", "pitch", "reverb")
 
 
-def _tells_what_was_done(clause: Clause) -> bool:
+def tells_what_was_done(clause: Clause) -> bool:
     """Whether somebody tells what was done: "we muted the drums in the demo"."""
     words = [
         item
@@ -236,7 +239,7 @@ def _tells_what_happened(clause: Clause) -> bool:
     if _wanted_otherwise(clause, place):
         return False
     said = [word for item in clause.lexemes[:place] for word in item.text.split()]
-    persons = any(word in _PERSONS | _FELLOWS for word in said)
+    persons = any(word in _PERSONS | _FELLOWS | _VERSIONS for word in said)
     return persons or any(_is_noun(item) or item.has("compression") for item in subject)
 
 
@@ -284,6 +287,7 @@ def _opens(item: Lexeme) -> bool:
     return bool(item.mark) or item.has("greeting") or item.has("ok") or is_filler(item)
 
 
+_VERSIONS = {"version", "demo", "original", "take", "draft"}
 _FELLOWS = {
     "friend", "buddy", "mate", "guy", "neighbour", "neighbor", "roommate", "flatmate", "pal",
     "team",

@@ -15,7 +15,7 @@ from services.interpreter.language.lexemes import Lexeme
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
-    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(lexemes)))))
+    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(_that_is(lexemes))))))
     said = _without_keeping_on(phrasal_verbs(_without_listening_places(lexemes)))
     return taken_out(
         without_particles(
@@ -103,6 +103,20 @@ _NOW = {
 _AS_NOW = {"as they are", "as it is", "as is"}
 
 
+def _that_is(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Drops "that is" behind a name: "left. the drums, that is"."""
+    result: list[Lexeme] = []
+    for index, item in enumerate(lexemes):
+        ends = not lexemes[index + 1 : index + 2] or bool(lexemes[index + 1].mark)
+        said = ends and item.text == "is" and bool(result) and result[-1].text == "that"
+        named = said and any(found.has(k) for found in result[-3:-1] for k in TARGET_KINDS)
+        if named:
+            del result[-2 if result[-2].mark else -1 :]
+            continue
+        result.append(item)
+    return result
+
+
 def _less_so(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "the drums are tinny, make them less so" as "less tinny"."""
     result: list[Lexeme] = []
@@ -114,10 +128,15 @@ def _less_so(lexemes: list[Lexeme]) -> list[Lexeme]:
     return result
 
 
+_CHANGING = {"change", "touch", "edit", "adjust", "modify", "alter"}
+
+
 def _not_only(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "don't just raise the vocals, add reverb too" as both."""
     for index, item in enumerate(lexemes[:-2]):
         only, following = lexemes[index + 1], lexemes[index + 2]
+        if item.text == "only" and only.text in _CHANGING:
+            return [*lexemes[:index], *lexemes[index + 2 :]]  # "only change the vocals: 2 dB down"
         if item.has("not") and only.text in {"just", "only"} and is_verb(following):
             start = index - 1 if index and lexemes[index - 1].text == "do" else index
             return [*lexemes[:start], *lexemes[index + 2 :]]
