@@ -82,6 +82,7 @@ async def test_stems_arrive_in_order_and_whole(bench: Bench) -> None:
     fractions = [r.progress.fraction for r in responses if r.HasField("progress")]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
+    assert [r.progress.eta_seconds for r in responses if r.HasField("progress")][-1] == 0
 
 
 async def test_audio_comes_while_the_rest_is_still_computed(bench: Bench) -> None:
@@ -91,8 +92,9 @@ async def test_audio_comes_while_the_rest_is_still_computed(bench: Bench) -> Non
         seen.append(response)
         if response.HasField("audio"):
             break
-    before = [response.progress.fraction for response in seen if response.HasField("progress")]
-    assert before[-1] < 0.1
+    before = [response.progress for response in seen if response.HasField("progress")]
+    assert before[-1].fraction < 0.1
+    assert before[-1].eta_seconds > 0
 
 
 async def test_a_second_request_is_served_from_the_store_bit_for_bit(bench: Bench) -> None:
