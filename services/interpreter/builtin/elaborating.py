@@ -71,6 +71,21 @@ def _tells_way(before: Clause, piece: Clause) -> bool:
 _WANTING = {"i want", "want", "i need", "need", "would like"}
 
 
+def excepts(before: Clause, piece: Clause) -> bool:
+    """Whether ", but not on the drums" excepts parts from the clause before."""
+    first = next((item for item in piece.lexemes if not is_filler(item)), None)
+    acts = before.has_action and not before.any_of(("undo", "reset", "unsupported", "except"))
+    return (
+        first is not None
+        and first.text == "but not"
+        and acts
+        and piece.joiner == ","
+        and piece.has_named_target
+        and not before.has_named_target
+        and not piece.has_action
+    )
+
+
 def _tells_corner(before: Clause, piece: Clause) -> bool:
     """Whether "ninety hertz" tells where a filter sits: "high-pass, bass, ninety hertz"."""
     only = all(item.number or is_filler(item) for item in piece.lexemes)
@@ -204,6 +219,7 @@ _ELABORATING = (
     _shares_way,
     _tells_way,
     _tells_corner,
+    excepts,
     _shares_number, _completes_eq, _tells_how_much, _limits, _lists_bands, _names_means,
 )  # fmt: skip
 """What makes a piece part of the one before."""

@@ -25,7 +25,7 @@ from services.interpreter.builtin.clauses import (
     Clause,
     is_filler,
 )
-from services.interpreter.builtin.elaborating import elaborates, manner_of, tells_manner
+from services.interpreter.builtin.elaborating import elaborates, excepts, manner_of, tells_manner
 from services.interpreter.builtin.pairs import apart
 from services.interpreter.builtin.pictured import pictured
 from services.interpreter.builtin.sharing import carried, shared, softened, tonal, varied
@@ -229,7 +229,9 @@ def _join_names(
     if before is not None and _says_other_amount(before, piece):
         result.append(piece)
     elif before is not None and (
-        _names_at_last(result, piece, following) or _belongs_before(before, piece, following)
+        excepts(before, piece)
+        or _names_at_last(result, piece, following)
+        or _belongs_before(before, piece, following)
     ):
         result[-1] = _merged(before, piece)
     elif following is not None and following.joiner != ".":

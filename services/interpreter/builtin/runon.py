@@ -39,7 +39,7 @@ def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
         _starts_part(lexemes, index, current)
         or _starts_command(item, following, current)
         or _starts_effect(item, following, current)
-        or _starts_quantity(item, following, current)
+        or _starts_quantity(lexemes[index:], current)
         or (_is_complete(current) and _tells_of_speaker(item))
     )
 
@@ -178,17 +178,22 @@ def _starts_effect(item: Lexeme, following: Lexeme, current: list[Lexeme]) -> bo
 _QUANTIFIERS = (("more", "more"), ("less", "less"), ("up", "loud"), ("down", "quiet"))
 
 
-def _starts_quantity(item: Lexeme, following: Lexeme, current: list[Lexeme]) -> bool:
-    """Whether "more drums less vocals no bass" goes on with its next part."""
+def _starts_quantity(rest: list[Lexeme], current: list[Lexeme]) -> bool:
+    """Whether "more drums (a bit) less vocals no bass" goes on with its next part."""
     effects = ("reverb", "compression")
     if not (_is_name(current[-1]) or any(current[-1].has(kind) for kind in effects)):
         return False
+    coming = [item for item in rest if not is_filler(item)][:3]
     said = Clause(tuple(current))
-    if item.text == "no" and _is_name(following):
-        return said.any_of(("more", "less", "up", "down"))
+    if rest[0].text == "no":
+        known = said.any_of(("more", "less", "up", "down"))
+        return known and len(coming) > 1 and _is_name(coming[1])
+    if coming and coming[0] is rest[0] and any(coming[0].has(kind) for kind in ("small", "big")):
+        coming = coming[1:]
+    if len(coming) < 2 or not any(coming[0].has(*reading) for reading in _QUANTIFIERS):
+        return False
     quantified = any(found.has(*reading) for found in current for reading in _QUANTIFIERS)
-    wanted = _is_name(following) or any(following.has(kind) for kind in effects)
-    return quantified and wanted and any(item.has(*reading) for reading in _QUANTIFIERS)
+    return quantified and (_is_name(coming[1]) or any(coming[1].has(k) for k in effects))
 
 
 # --- What is told or asked besides ---------------------------------------------------------------
