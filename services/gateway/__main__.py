@@ -8,6 +8,7 @@ from mixdown.gateway.v1 import gateway_pb2_grpc
 from services.gateway.api import SERVICE, GatewayApi
 from services.gateway.backends import open_backends
 from services.gateway.cleaning import Cleaner
+from services.gateway.files import Files
 from services.gateway.settings import GatewaySettings
 from services.gateway.turns import Turns
 from services.runtime.blobs import open_blob_store
@@ -20,8 +21,9 @@ async def serve(settings: GatewaySettings) -> None:
     """Serves until SIGTERM."""
     backends = open_backends(settings)
     blobs = open_blob_store(settings.blob_store, settings)
-    turns = Turns(backends, blobs, settings)
-    api = GatewayApi(settings, backends, blobs, turns)
+    files = Files(blobs)
+    turns = Turns(backends, files, settings)
+    api = GatewayApi(settings, backends, blobs, files, turns)
     server = Server(
         settings,
         [SERVICE],

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.mix.protobuf import output_from_message
 from mixdown.mix.v1 import mix_pb2
-from services.gateway.files import check_offset, read_blob
+from services.gateway.files import Files, check_offset
 from services.gateway.listener import Listener
 from services.gateway.turn_log import TurnLog
-from services.runtime.blobs import BlobStore
 
 
 class Playback:
@@ -22,8 +20,8 @@ class Playback:
         listener: Who listens.
     """
 
-    def __init__(self, blobs: BlobStore, listener: Listener) -> None:
-        self._blobs = blobs
+    def __init__(self, files: Files, listener: Listener) -> None:
+        self._files = files
         self.log = TurnLog()
         self.listener = listener
 
@@ -42,7 +40,7 @@ class Playback:
 
     async def has_blob(self, sha256: str) -> bool:
         """Tells whether a file is in the store."""
-        return await asyncio.to_thread(self._blobs.find, sha256) is not None
+        return await self._files.has(sha256)
 
     def offsets_bytes(self, outputs: Iterable[mix_pb2.Output]) -> dict[str, int]:
         """Returns how much of each output need not be made for the listener again."""
@@ -63,6 +61,6 @@ class Playback:
         check_offset(offset, artifact.blob.size_bytes)
         if offset == artifact.blob.size_bytes:
             return
-        async for data in read_blob(self._blobs, artifact.blob.sha256, offset):
+        async for data in self._files.read(artifact.blob.sha256, offset):
             await self.listener.audio(artifact.name, offset, data)
             offset += len(data)

@@ -16,6 +16,7 @@ from mixdown.session.v1 import session_pb2
 from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
 from services.gateway.errors import LeaseLostError
+from services.gateway.files import Files
 from services.gateway.lease import LeasedTurn, duration, let_rest
 from services.gateway.listener import Listener, Wish
 from services.gateway.playback import Playback
@@ -23,7 +24,6 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.turn_work import TurnWork
 from services.runtime import context as request_context
 from services.runtime import logs, tracing
-from services.runtime.blobs import BlobStore
 from services.runtime.rpc_tracing import link_to
 
 _log = structlog.get_logger("mixdown.gateway.turns")
@@ -67,9 +67,9 @@ class Turns:
     The task ends with its reader, unless the turn is detached.
     """
 
-    def __init__(self, backends: Backends, blobs: BlobStore, settings: GatewaySettings) -> None:
+    def __init__(self, backends: Backends, files: Files, settings: GatewaySettings) -> None:
         self._backends = backends
-        self._blobs = blobs
+        self._files = files
         self._settings = settings
         self._holder = f"gateway@{socket.gethostname()}"
         self._tasks: set[asyncio.Task[None]] = set()
@@ -229,7 +229,7 @@ class Turns:
         detached: bool,
     ) -> None:
         """Works on a turn, or follows whoever does, until the turn has ended."""
-        playback = Playback(self._blobs, listener)
+        playback = Playback(self._files, listener)
         logs.bind(turn_id=listener.turn_id)
         request_context.forward(turn_id=listener.turn_id)
         while not playback.log.ended:

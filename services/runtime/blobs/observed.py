@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, BinaryIO, Literal, Self, cast
 
 from opentelemetry.trace import Span, SpanKind
 
@@ -69,6 +69,8 @@ class ObservedBlobStore:
         """Opens a blob for reading and seeking. Raises BlobNotFoundError."""
         with self._watch.operation("open"):
             file = self._store.open(sha256)
+        if isinstance(file, io.BufferedReader):
+            file = cast("BinaryIO", file.detach())  # ours is the one buffer
         return io.BufferedReader(_ObservedFile(file, self._watch), _BUFFER_BYTES)
 
     def find(self, sha256: str) -> Blob | None:

@@ -1,49 +1,69 @@
-"""Files as streams of chunks, which shrink where many read."""
+"""Files as streams of chunks, which are small where many read, and for those who are slow."""
 
 import asyncio
 import contextlib
 
-from services.gateway.files import CHUNK_BYTES, read_blob
+from services.gateway.files import CHUNK_BYTES, Files
 from services.runtime.blobs.memory import MemoryBlobStore
 
 CONTENT = bytes(range(256)) * 8192  # 2 MiB
 
 
-def stored() -> tuple[MemoryBlobStore, str]:
+def stored() -> tuple[Files, str]:
     blobs = MemoryBlobStore()
     with blobs.create() as writer:
         writer.write(CONTENT)
-        return blobs, writer.commit().sha256
+        return Files(blobs), writer.commit().sha256
 
 
 async def test_the_chunks_put_together_are_the_file_from_any_offset():
-    blobs, sha256 = stored()
+    files, sha256 = stored()
     for offset in (0, 1, len(CONTENT) - 1, len(CONTENT)):
-        chunks = [data async for data in read_blob(blobs, sha256, offset)]
+        chunks = [data async for data in files.read(sha256, offset)]
         assert b"".join(chunks) == CONTENT[offset:]
         assert all(len(data) <= CHUNK_BYTES for data in chunks)
 
 
 async def test_many_readers_get_smaller_chunks_and_the_last_one_large_ones_again():
-    blobs, sha256 = stored()
+    files, sha256 = stored()
 
     async def first_chunk(stack: contextlib.AsyncExitStack) -> int:
-        reader = await stack.enter_async_context(contextlib.aclosing(read_blob(blobs, sha256, 0)))
+        reader = await stack.enter_async_context(contextlib.aclosing(files.read(sha256, 0)))
         return len(await anext(reader))
 
     async with contextlib.AsyncExitStack() as stack:
-        sizes = [await first_chunk(stack) for _ in range(200)]
+        sizes = [await first_chunk(stack) for _ in range(20)]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[0] == CHUNK_BYTES
-        assert 200 * sizes[-1] <= 16 << 20
-    alone = [len(data) async for data in read_blob(blobs, sha256, 0)]
+        assert sizes[-1] < CHUNK_BYTES
+    alone = [len(data) async for data in files.read(sha256, 0)]
     assert alone[0] == CHUNK_BYTES
 
 
+async def test_who_is_slow_gets_small_chunks_until_it_is_quick_again():
+    files, sha256 = stored()
+    async with contextlib.aclosing(files.read(sha256, 0)) as reader:
+        first = await anext(reader)
+        await asyncio.sleep(0.5)
+        second = await anext(reader)
+        third = await anext(reader)
+    assert len(second) < len(first) == len(third)
+    assert first + second + third == CONTENT[: len(first + second + third)]
+
+
+async def test_those_who_are_slow_make_nobody_wait():
+    files, sha256 = stored()
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(20):
+            reader = await stack.enter_async_context(contextlib.aclosing(files.read(sha256, 0)))
+            await anext(reader)  # and no more
+        assert b"".join([data async for data in files.read(sha256, 0)]) == CONTENT
+
+
 async def test_readers_at_once_get_whole_files():
-    blobs, sha256 = stored()
+    files, sha256 = stored()
 
     async def read() -> bytes:
-        return b"".join([data async for data in read_blob(blobs, sha256, 0)])
+        return b"".join([data async for data in files.read(sha256, 0)])
 
     assert set(await asyncio.gather(*(read() for _ in range(100)))) == {CONTENT}
