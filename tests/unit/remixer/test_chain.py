@@ -77,6 +77,22 @@ def test_the_same_samples_give_the_same_bits_however_they_are_cut(target, channe
     assert np.array_equal(whole, cut)
 
 
+LOW_RATE_HZ = 8000
+LONG = noise(5 * LOW_RATE_HZ, seed=3)
+"""Longer than several blocks of every effect: the longest are as long as 1.2 s."""
+EVERY_EFFECT = replace(EVERYTHING, echo=0.3, chorus=0.3, distortion=0.4, width=1.5)
+
+
+@pytest.mark.parametrize("target", [EVERY_EFFECT, IN_PASSAGES], ids=["every effect", "passages"])
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 15_000), max_size=8))
+def test_the_bits_are_the_same_over_many_blocks_too(target, cuts):
+    frames = LONG.shape[1]
+    whole = run(build_chain("drums", target, 2, LOW_RATE_HZ, frames), LONG)
+    cut = run(build_chain("drums", target, 2, LOW_RATE_HZ, frames), LONG, cuts)
+    assert np.array_equal(whole, cut)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 1023, 1024, 5000])
 @pytest.mark.parametrize("target", [*ONE_BY_ONE], ids=lambda item: "-".join(item.changed()))
 def test_a_chain_gives_as_many_frames_as_it_got_and_its_tail(target, frames):
