@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal import sosfilt
 
 from services.remixer.effects.processor import empty
 from services.runtime.audio.reader import Samples
+from services.runtime.audio.sections import Sections as SectionFilter
 
 Sections = npt.NDArray[np.float64]
 """`[sections, 6]`: b0 b1 b2 a0 a1 a2 of each section, a0 = 1."""
@@ -26,18 +26,15 @@ class Biquads:
     """
 
     def __init__(self, sections: Sections, channels: int) -> None:
-        self._sections = sections
+        self._sections = SectionFilter(sections, channels) if len(sections) else None
         self._channels = channels
-        self._state = np.zeros((len(sections), channels, 2))
 
     def process(self, block: Samples) -> Samples:
         """Returns the block, filtered."""
-        if len(self._sections) == 0 or block.shape[1] == 0:
+        if self._sections is None:
             return block
-        # The state is float64, so that all of the arithmetic is.
-        filtered, self._state = sosfilt(self._sections, block, axis=1, zi=self._state)
-        result: Samples = filtered.astype(np.float32)
-        return result
+        filtered: Samples = self._sections.process(block).astype(np.float32)
+        return filtered
 
     def finish(self) -> Samples:
         """Returns nothing: there is no latency, and the ringing ends with the stream."""
