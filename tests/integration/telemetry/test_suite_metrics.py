@@ -63,9 +63,7 @@ def exported(observed: Observed) -> dict[str, Exported]:
 
 def everything(observed: Observed) -> dict[str, Exported]:
     found: dict[str, Exported] = {}
-    for job, families in observed.scrape().items():
-        if job == "mixdown-envoy":
-            continue
+    for families in observed.scrape().values():
         for family in families.values():
             for suffix in SUFFIXES[family.type]:
                 found.setdefault(f"{family.name}{suffix}", Exported())
