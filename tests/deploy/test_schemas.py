@@ -45,14 +45,51 @@ def fields(value: object, path: str = "") -> set[str]:
     return found
 
 
-def unknown_fields(document: dict) -> set[str]:
-    body = {
+def body_of(document: dict) -> dict:
+    return {
         key: value
         for key, value in document.items()
         if key not in {"apiVersion", "kind", "metadata"}
     }
+
+
+def unknown_fields(document: dict) -> set[str]:
     known = FIELDS.get(f"{document['apiVersion']} {document['kind']}")
-    return {"the kind itself"} if known is None else fields(body) - set(known)
+    return {"the kind itself"} if known is None else fields(body_of(document)) - set(known)
+
+
+def is_of_type(value: object, name: str) -> bool:
+    """Whether a value is what a type says: "string", "list of strings", "integer or string" ..."""
+    if name.startswith("list of "):
+        items = name.removeprefix("list of ").removesuffix("s")
+        return isinstance(value, list) and all(is_of_type(item, items) for item in value)
+    if name.startswith("map of "):
+        items = name.removeprefix("map of ").replace("s ", " ").removesuffix("s")
+        return isinstance(value, dict) and all(is_of_type(item, items) for item in value.values())
+    if " or " in name:
+        return any(is_of_type(value, part) for part in name.split(" or "))
+    if name == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"string": str, "boolean": bool, "object": dict}[name])
+
+
+def of_wrong_type(value: object, types: dict[str, str], path: str = "") -> set[str]:
+    found: set[str] = set()
+    if isinstance(value, dict) and not path.endswith(OPEN):
+        for key, below in value.items():
+            name = f"{path}.{key}" if path else key
+            if name in types and not is_of_type(below, types[name]):
+                found.add(f"{name} is no {types[name]}")
+            found |= of_wrong_type(below, types, name)
+    elif isinstance(value, list):
+        for below in value:
+            found |= of_wrong_type(below, types, f"{path}[]")
+    return found
+
+
+def wrong_types(document: dict) -> set[str]:
+    types = FIELDS[f"{document['apiVersion']} {document['kind']}"]
+    return of_wrong_type(body_of(document), types)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -64,10 +101,11 @@ def test_kubernetes_knows_every_field(folder, version):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_operators_know_every_field(folder):
+def test_operators_know_every_field_and_its_type(folder):
     for document in manifests(folder).documents:
         if is_custom(document) or "gateway.networking" in document["apiVersion"]:
             assert unknown_fields(document) == set(), document["metadata"]["name"]
+            assert wrong_types(document) == set(), document["metadata"]["name"]
 
 
 def test_a_misspelt_field_is_seen():
@@ -79,6 +117,26 @@ def test_a_misspelt_field_is_seen():
     scaler = found.find("ScaledObject", "gateway")
     scaler["spec"]["minReplicas"] = 2
     assert unknown_fields(scaler) == {"spec.minReplicas"}
+
+
+def test_a_value_of_another_type_is_seen():
+    found = manifests("overlays/production")
+    scaler = found.find("ScaledObject", "gateway")
+    scaler["spec"]["minReplicaCount"] = "2"
+    scaler["spec"]["triggers"][0]["metadata"]["threshold"] = 40
+    scaler["spec"]["scaleTargetRef"] = "gateway"
+    monitor = found.find("PodMonitor", "mixdown")
+    monitor["spec"]["podMetricsEndpoints"][0]["port"] = 9464
+    monitor["spec"]["podMetricsEndpoints"][0]["relabelings"][0]["sourceLabels"] = [True]
+    assert wrong_types(scaler) == {
+        "spec.minReplicaCount is no integer",
+        "spec.scaleTargetRef is no object",
+        "spec.triggers[].metadata is no map of strings",
+    }
+    assert wrong_types(monitor) == {
+        "spec.podMetricsEndpoints[].port is no string",
+        "spec.podMetricsEndpoints[].relabelings[].sourceLabels is no list of strings",
+    }
 
 
 def test_every_field_that_was_looked_up_is_still_used():
