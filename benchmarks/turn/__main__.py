@@ -62,7 +62,10 @@ def table(figures: Figures) -> str:
                 f"{run['first_audio_ms']:12.0f}{run['first_audio_longest_ms']:9.0f}"
             )
             if "segment_ms" in run:
-                lines[-1] += f"  ({run['first_audio_segments']} segments of {run['segment_ms']} ms)"
+                lines[-1] += (
+                    f"  ({run['first_audio_segments']} segments of {run['segment_ms']} ms; "
+                    f"uploaded in {run['upload_seconds']} s)"
+                )
     overhead, download = figures["overhead"], figures["download"]
     streams, many = figures["streams"], figures["downloads"]
     return "\n".join(

@@ -53,14 +53,17 @@ async def measure_cached(bench: Bench, folder: Path, seconds: float, repeats: in
 
 async def measure_live(bench: Bench, folder: Path, seconds: float, repeats: int) -> Figures:
     """Measures a stem of a new track, which is computed while it is sent."""
-    signs = []
+    signs, uploads = [], []
     for number in range(repeats):
         path = write_song(folder / "live.wav", seconds, skip_seconds=0.5 + number)
+        began = time.perf_counter()
         session = await open_session(bench, path)
+        uploads.append(time.perf_counter() - began)
         path.unlink()
         signs.append(await _first_signs(bench, session, "only the vocals", _SEGMENTS_WATCHED))
     figures = _told(signs)
     segment = statistics.median(sign.segment for sign in signs)
+    figures["upload_seconds"] = round(statistics.median(uploads), 2)
     figures["segment_ms"] = round(1000 * segment)
     figures["first_audio_segments"] = round(statistics.median(s.audio for s in signs) / segment, 2)
     return figures
