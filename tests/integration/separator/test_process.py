@@ -17,6 +17,7 @@ from mixdown.separator.v1 import separator_pb2 as pb
 from mixdown.separator.v1 import separator_pb2_grpc
 from services.local.ports import free_port
 from services.runtime.blobs import open_blob_store
+from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import music, tiny_htdemucs, write_bag, write_wav
 
 
@@ -53,9 +54,9 @@ def test_a_process_serves_and_ends_on_sigterm_without_leaving_files(folder: Path
     )
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            grpc.channel_ready_future(channel).result(timeout=60)
+            grpc.channel_ready_future(channel).result(timeout=PATIENCE_SECONDS)
             health = health_pb2_grpc.HealthStub(channel)
-            watching = health.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+            watching = health.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS)
             assert any(told.status == health_pb2.HealthCheckResponse.SERVING for told in watching)
             watching.cancel()
             request = pb.SeparateRequest(stems=["vocals"])
@@ -63,7 +64,7 @@ def test_a_process_serves_and_ends_on_sigterm_without_leaving_files(folder: Path
             call = separator_pb2_grpc.SeparatorServiceStub(channel).Separate(request)
             assert any(response.HasField("audio") for response in call)
             process.send_signal(signal.SIGTERM)
-            _, logs = process.communicate(timeout=30)
+            _, logs = process.communicate(timeout=PATIENCE_SECONDS)
     finally:
         process.kill()
         process.wait()
@@ -80,7 +81,7 @@ def test_fetching_weights_tells_where_they_came_from(folder: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert done.stdout == "tiny: weights from the local folder\n"
 
@@ -93,7 +94,7 @@ def test_fetching_weights_that_nobody_has_fails_within_seconds(folder: Path) -> 
         | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode != 0
