@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from mixdown.conversation.v1 import conversation_pb2
 from services.runtime.errors import InternalError
 
-_PIPE_EVENTS = 8
-"""Events that wait for a slow reader: with 256 KiB of audio each, 2 MiB at most."""
+_PIPE_EVENTS = 2
+"""Events that wait for a slow reader: with 512 KiB of audio each, 1 MiB at most."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from services.runtime.audio.reader import Samples
 from services.runtime.audio.writer import AudioWriter
 from services.runtime.blobs import Blob, BlobStore
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 512 * 1024
 """The most audio bytes in one message."""
 
 

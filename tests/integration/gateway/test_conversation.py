@@ -98,7 +98,7 @@ async def test_events_come_in_order_and_their_bytes_are_the_file(caller: Caller,
     artifact = finished(events)[0]
     assert hashlib.sha256(data).hexdigest() == artifact.blob.sha256
     assert artifact.blob.size_bytes == len(data)
-    assert max(len(event.audio.data) for event in events) <= 256 * 1024
+    assert max(len(event.audio.data) for event in events) <= 512 * 1024
 
 
 async def test_a_downloaded_artifact_is_what_was_streamed_from_any_offset(

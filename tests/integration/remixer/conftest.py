@@ -155,7 +155,7 @@ class Rendered:
                     assert audio.name in self.started
                     assert audio.name not in self.finished
                     assert audio.offset_bytes == len(held) + self.first_offsets[audio.name]
-                    assert 0 < len(audio.data) <= 256 * 1024
+                    assert 0 < len(audio.data) <= 512 * 1024
                     self.files[audio.name] = held + audio.data
                 case "output_finished":
                     self.finished[response.output_finished.name] = response.output_finished
