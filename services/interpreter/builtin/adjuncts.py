@@ -27,9 +27,10 @@ def without_adjunct(piece: Clause) -> Clause:
     for index, item in enumerate(items):
         if index < opening:
             continue
-        told = any(i.is_unknown for i in items[index + 1 :]) and not any(map(is_verb, kept))
-        if item.has("than") and not compared and (_measures(items, index) or told):
-            kept.append(item)  # "louder than the drums" says no amount: it has to be asked
+        if item.has("than") and not compared:
+            told = any(i.is_unknown for i in items[index + 1 :]) and not any(map(is_verb, kept))
+            if _measures(items, index) or told:
+                kept.append(item)  # "louder than the drums" says no amount: it has to be asked
         # "louder than the drums by 2 dB": what it is compared with is not changed.
         compared = (compared or item.has("than")) and not (item.number or item.has("by"))
         hidden = hidden or _hides(kept, item)
@@ -172,8 +173,11 @@ def _hides(kept: list[Lexeme], item: Lexeme) -> bool:
         "in",
         "through",
     }
-    named = any(found.has(kind) for found in kept for kind in NAMED_KINDS)
-    return covers and named and any(found.has("up", "buried") for found in kept)
+    return (
+        covers
+        and any(found.has("up", "buried") for found in kept)
+        and any(found.has(kind) for found in kept for kind in NAMED_KINDS)
+    )
 
 
 def _commands(item: Lexeme) -> bool:
