@@ -37,6 +37,7 @@ def assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     if turn.edits and (turn.cued or talk.is_cued(lexemes)):
         reply = replies.cannot_do("editing only a section")
         return clarified(context, "unsupported_operation", reply, confidence=0.7)
+    _block_idle(turn)
     if turn.blocked and not turn.is_empty:
         # Half of what was asked is a wrong edit, too.
         found = clarified(context, "ambiguous", turn.blocked, confidence=0.4)
@@ -83,6 +84,13 @@ def assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
         targets=_touched(turn, intent),
         confidence=round(turn.confidence, 3),
     )
+
+
+def _block_idle(turn: Turn) -> None:
+    """Asks where a part is named without an instruction, and another one would be changed."""
+    changed = {edit.target for edit in turn.edits}
+    if turn.edits and turn.questions and set(turn.idle) - changed:
+        turn.blocked = turn.blocked or turn.questions[0]
 
 
 def _keep_from_reset(turn: Turn) -> None:

@@ -112,6 +112,9 @@ _CURES = {
 }
 
 
+_EASING = {"ease off", "ease", "back off", "dial back", "tone down", "ease up", "scale back"}
+
+
 def _with_object(command: Clause, complaint: Clause) -> Clause:
     """Says what "it" is in the command that follows a complaint: "… low mids, lower them"."""
     if command.any_of(EFFECT_KINDS) or command.numbers("hz"):
@@ -121,6 +124,7 @@ def _with_object(command: Clause, complaint: Clause) -> Clause:
     if not command.any_of(("down", "less", "remove", "off")):
         return command
     points = command.has("pronoun") or any(map(_is_here, command.lexemes))
+    points = points or any(item.text in _EASING for item in command.lexemes)
     cures = command.any_of(("remove", "off")) or any(i.text in _CURES for i in command.lexemes)
     spots = ("region", "reverb", "compression", *(("tone",) if cures else ()))
     about = [i for i in complaint.lexemes if any(i.has(k) for k in spots)]

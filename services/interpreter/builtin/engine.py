@@ -84,7 +84,11 @@ def _read(lexemes: list[Lexeme], context: Context, *, accepts: bool = False) -> 
     if accepts:
         _take_proposal(turn)
     clauses = without_explained_complaints(without_denied(clauses_of(lexemes)))
+    said: set[str] = set()
     for clause in clauses:
+        if clause.text in said and not clause.any_of(("even", "more", "less")):
+            continue  # said once more, for stress
+        said.add(clause.text)
         _read_one(turn, clause)
     return turn
 

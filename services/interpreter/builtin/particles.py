@@ -31,6 +31,7 @@ def phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
 
 def _is_object(item: Lexeme) -> bool:
     named = any(item.has(kind) for kind in (*TARGET_KINDS, "reverb", "compression", "echo"))
+    named = named or item.number is not None
     return named or item.has("filler") or item.has("and") or item.has("volume")
 
 

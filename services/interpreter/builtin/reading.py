@@ -295,6 +295,8 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
         return
     if clause.any_of(("vague", "set", "add", "give", "only", "need", "even", "effects")) or found:
         turn.name(found)
+        if not (clause.unknown or clause.any_of(("none", "vague"))):
+            turn.idle += tuple(target for target in found if target != MASTER)
         what = " and ".join("mix" if t == MASTER else t for t in found) or "song"
         raise UnclearError(f"What should I do with the {what}: louder, quieter, an effect?")
 

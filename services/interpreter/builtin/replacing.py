@@ -18,12 +18,17 @@ from services.interpreter.language.lexemes import Number
 
 def read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "remove it" after an effect was added: the effect goes, not the stem."""
-    if not clause.any_of(("remove", "off")) or named.targets or named.group or turn.last_named:
+    if not clause.any_of(("remove", "off")) or named.group or turn.last_named:
+        return False
+    placed = bool(named.targets) and clause.has("off")  # "take it off the bass"
+    if named.targets and not placed:
         return False
     if named.pronoun not in {"it", "that"} or has_own_content(clause, besides=("remove", "off")):
         return False
     past = turn.conversation.latest_change()
     if past is None or not past.edits or past.exchange is not turn.conversation.newest:
+        return False
+    if placed and set(named.targets) != {edit.target for edit in past.edits}:
         return False
     neutral = [edit for edit in map(_neutral, past.edits) if edit is not None]
     if not neutral:

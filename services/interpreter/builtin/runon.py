@@ -60,7 +60,8 @@ _HEADS = ("reverb", "compression", "pan", "pitch", "echo", "chorus", "distortion
 def _is_complete(current: list[Lexeme]) -> bool:
     """Whether words already say what is to be done with what: "turn the drums up 5 dB"."""
     last = current[-1]
-    if any(last.has(kind) for kind in _LEADING) or last.has("filler", "article"):
+    leads = any(last.has(kind) for kind in (*_LEADING, "leave"))
+    if leads or last.has("filler", "article"):
         return False
     clause = Clause(tuple(current))
     return clause.any_of(TARGET_KINDS) and clause.any_of(_DONE)
@@ -89,7 +90,7 @@ _STATES = {"is", "are", "stay", "stays", "remain", "remains", "is fine", "are fi
 
 def _starts_part(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
     """Whether the next part is named: "vocals up 2 dB drums down 3", "… the bass is fine"."""
-    if not _is_name(lexemes[index]):
+    if not (_is_name(lexemes[index]) or lexemes[index].has("group", "all", "rest")):
         return False
     said = list(current)
     while said and said[-1].has("filler"):
@@ -111,7 +112,7 @@ def _starts_part(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bo
     own = any(first.has(kind) for kind in (*ways, "hard", *EFFECT_KINDS))
     own = own or _is_amount(first) or bool(said[-1].number and first.number)
     if first.has("small") or first.has("big"):
-        own = any(item.has(kind) for item in rest for kind in ways)
+        own = any(item.has(kind) for item in rest for kind in (*ways, *EFFECT_KINDS))
     return own or told
 
 

@@ -82,9 +82,10 @@ def _understood(turn: Turn, clause: Clause, setting: str, sign: int) -> tuple[st
     if turn.last_named:
         # Two things named apart and then a full command about neither: the whole mix.
         distinct = len(turn.named) > len(turn.last_named)
-        return (
-            (MASTER,) if distinct and clause.has_verb and clause.joiner != ":" else turn.last_named
-        )
+        if not (distinct and clause.has_verb and clause.joiner != ":"):
+            return turn.last_named
+        goes = clause.any_of(("remove", "off")) and setting not in {"gain_db", "muted"}
+        return (goes and having(turn, {setting})) or (MASTER,)
     if turn.mentioned:
         return turn.mentioned  # "the bass disappears in this? 3 dB up please"
     takes_away = sign < 0 or clause.any_of(("remove", "off"))
@@ -95,10 +96,10 @@ def _understood(turn: Turn, clause: Clause, setting: str, sign: int) -> tuple[st
             return changed
     touched = turn.conversation.touched()
     if takes_away and setting not in {"gain_db", "muted"}:
-        having = tuple(target for target in turn.mix.targets if _has(turn, target, setting))
-        both = tuple(target for target in touched if target in having)
-        if both or having:
-            return both or having
+        owners = having(turn, {setting})
+        both = tuple(target for target in touched if target in owners)
+        if both or owners:
+            return both or owners
     return touched or (MASTER,)
 
 

@@ -42,6 +42,7 @@ class Turn:
         questions: What has to be asked.
         doubts: Clauses that look like instructions and were not understood.
         blocked: What has to be asked before anything of the prompt is carried out.
+        idle: Targets that were named without a word on what to do with them.
         cued: Whether what is to be done belongs to a part of the song ("in the chorus, …").
         limitations: What was clamped or left out.
         named: Targets named in this prompt, in order.
@@ -72,6 +73,7 @@ class Turn:
     questions: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     blocked: str = ""
+    idle: tuple[str, ...] = ()
     cued: bool = False
     limitations: list[Limitation] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
