@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 from honcho.manager import Manager
@@ -44,18 +45,18 @@ def run(suite: Suite) -> int:
 
 
 def _announce(suite: Suite, running: threading.Event) -> None:
-    if not wait_until_ready(suite, running.is_set):
+    tell = partial(print, flush=True)
+    if not wait_until_ready(suite, running.is_set, tell):
         return
-    print(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}", flush=True)
+    tell(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}")
     if has_its_model(suite):
         return
-    print(
+    tell(
         "Separations wait until the model is ready: the first time that takes a minute or two, "
-        "for it is fetched and compiled; what is in the way the separator says above.",
-        flush=True,
+        "for it is fetched and compiled; what is in the way the separator says above."
     )
     if wait_for_its_model(suite, running.is_set):
-        print("The model is ready.", flush=True)
+        tell("The model is ready.")
 
 
 def main() -> None:

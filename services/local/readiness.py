@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import time
 import urllib.error
@@ -18,11 +19,14 @@ from services.runtime.probe import is_serving
 from services.runtime.server import LIVENESS
 
 _PAUSE_SECONDS = 0.1
+_LONG_SECONDS = 15.0
 _ANSWER_SECONDS = 2.0
 _USER = (("x-mixdown-user", "readiness"),)  # said to the gateway itself, behind Envoy
 
 
-def wait_until_ready(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
+def wait_until_ready(
+    suite: Suite, is_wanted: Callable[[], bool], tell: Callable[[str], None]
+) -> bool:
     """Waits until a caller is served, whatever it asks, but for the model.
 
     First by bare connections: a process that is still forking others must not use gRPC. Then every
@@ -37,20 +41,25 @@ def wait_until_ready(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
     Args:
         suite: What is waited for.
         is_wanted: Tells whether to go on waiting.
+        tell: Is told what is waited for where that takes long.
 
     Returns:
         True once all is there; False where it is no longer wanted.
     """
     addresses = {name: suite.address_of(name) for name in suite.ports}
     others = {name: address for name, address in addresses.items() if name != "separator"}
+    envoy = {"envoy": suite.address}
     checks = [
-        *(partial(_accepts, address) for address in (*addresses.values(), suite.address)),
-        *(partial(is_serving, address) for address in (*others.values(), suite.address)),
-        partial(is_serving, addresses["separator"], LIVENESS),
-        partial(_finds, suite.admin_port, others.keys()),
-        partial(_reaches_the_others, addresses["gateway"]),
+        *((f"{name} to listen", partial(_accepts, at)) for name, at in (addresses | envoy).items()),
+        *((f"{name} to serve", partial(is_serving, at)) for name, at in (others | envoy).items()),
+        ("separator to answer", partial(is_serving, addresses["separator"], LIVENESS)),
+        ("envoy to find the services", partial(_finds, suite.admin_port, others.keys())),
+        ("gateway to reach the others", partial(_reaches_the_others, addresses["gateway"])),
     ]
-    return all(_wait_for(check, is_wanted) for check in checks)
+    return all(
+        _wait_for(check, is_wanted, partial(tell, f"Mixdown waits for {what}."))
+        for what, check in checks
+    )
 
 
 def has_its_model(suite: Suite) -> bool:
@@ -63,10 +72,18 @@ def wait_for_its_model(suite: Suite, is_wanted: Callable[[], bool]) -> bool:
     return _wait_for(partial(has_its_model, suite), is_wanted)
 
 
-def _wait_for(check: Callable[[], bool], is_wanted: Callable[[], bool]) -> bool:
+def _wait_for(
+    check: Callable[[], bool],
+    is_wanted: Callable[[], bool],
+    tell: Callable[[], None] = lambda: None,
+) -> bool:
+    told_at = time.monotonic() + _LONG_SECONDS
     while not check():
         if not is_wanted():
             return False
+        if time.monotonic() > told_at:
+            tell()
+            told_at = math.inf
         time.sleep(_PAUSE_SECONDS)
     return True
 
