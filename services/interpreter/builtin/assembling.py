@@ -12,6 +12,7 @@ from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.intent import (
+    Adjustment,
     Clarification,
     ClarificationReason,
     Clearing,
@@ -38,6 +39,7 @@ def assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
         reply = replies.cannot_do("editing only a section")
         return clarified(context, "unsupported_operation", reply, confidence=0.7)
     _block_idle(turn)
+    _block_contradiction(turn)
     if turn.blocked and not turn.is_empty:
         # Half of what was asked is a wrong edit, too.
         found = clarified(context, "ambiguous", turn.blocked, confidence=0.4)
@@ -91,6 +93,19 @@ def _block_idle(turn: Turn) -> None:
     changed = {edit.target for edit in turn.edits}
     if turn.edits and turn.questions and set(turn.idle) - changed:
         turn.blocked = turn.blocked or turn.questions[0]
+
+
+def _block_contradiction(turn: Turn) -> None:
+    """Asks where one prompt raises and lowers the same thing by as much, or hands out silence."""
+    moved: dict[tuple[str, str], list[float]] = {}
+    for edit in turn.edits:
+        if isinstance(edit.change, Adjustment) and edit.change.relative and edit.range is None:
+            moved.setdefault((edit.target, edit.setting), []).append(edit.change.value)
+    undone = any(len(values) > 1 and abs(sum(values)) < 1e-9 for values in moved.values())
+    handed = (*turn.outputs, *(stem for stem in turn.stems if stem not in turn.listened))
+    silent = bool(turn.edits and handed) and all(turn.mix[stem].muted for stem in handed)
+    if undone or silent:
+        turn.blocked = turn.blocked or replies.ask_what()
 
 
 def _keep_from_reset(turn: Turn) -> None:

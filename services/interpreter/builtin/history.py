@@ -44,6 +44,8 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads a clause about earlier changes; False where it is about something else."""
     if clause.has("undo") and clause.numbers("db", "percent", "semitone", "hz"):
         raise UnclearError("Back by how much, and of what?")  # "too much, take it back by 2 dB"
+    if clause.has("undo") and clause.any_of(("up", "down")) and clause.numbers(""):
+        raise UnclearError("Back by how much, and of what?")  # "go back up 1"
     if clause.has("redo"):
         turn.history = History("redo", _steps(clause))
         return True

@@ -33,6 +33,14 @@ def is_left_alone(clause: Clause, named: Named) -> bool:
     )
 
 
+def is_same_part(clause: Clause) -> bool:
+    """Whether a part is to stay as it is: "more drums, less bass, same vocals"."""
+    said = [item for item in clause.lexemes if not item.has("filler", "article")]
+    return (
+        len(said) == 2 and said[0].text == "same" and (said[1].has("target") or said[1].has("six"))
+    )
+
+
 def is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
     """Whether what is muted is not to be: "I don't need the vocals muted after all"."""
     muted = any(turn.mix[target].muted for target in named.targets)

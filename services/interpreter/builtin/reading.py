@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 
 from mixdown.mix import MASTER, Filter, TargetSettings
 from services.interpreter import replies
@@ -15,7 +14,6 @@ from services.interpreter.builtin.clauses import (
     EFFECT_KINDS,
     NAMED_KINDS,
     Clause,
-    is_filler,
 )
 from services.interpreter.builtin.coloring import coloring_changes
 from services.interpreter.builtin.complaints import with_echo_as_reverb
@@ -27,6 +25,7 @@ from services.interpreter.builtin.leaving import (
     NO,
     is_left_alone,
     is_not_muted,
+    is_same_part,
     wants_back,
     without_unwanted,
 )
@@ -37,6 +36,7 @@ from services.interpreter.builtin.placing import read_placing
 from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import having, targets_of
 from services.interpreter.builtin.turn import Held, Turn
+from services.interpreter.builtin.unclear import check_clear
 from services.interpreter.intent import Change, Clearing, Edit, Setting
 
 
@@ -56,7 +56,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
         return
     if wants_back(turn, clause, named) and read_unmute(turn, named):
         return
-    if is_left_alone(clause, named):
+    if is_left_alone(clause, named) or (turn.edits and is_same_part(clause)):
         turn.leaves = True
         set_before = named.is_empty and named.pronoun in {"it", "that"}
         set_before = set_before or clause.any_of(EFFECT_KINDS)  # "but keep the drum reverb"
@@ -69,22 +69,7 @@ def read_clause(turn: Turn, clause: Clause) -> None:
             turn.name(named.targets)  # "don't mute the drums, just turn them down"
         turn.named += [target for target in named.targets if target not in turn.named]
         return
-    if _compares(clause) and not clause.has("pronoun", "same"):
-        raise UnclearError("I can't compare levels. By how many dB, up or down?")
-    if clause.has("pronoun", "same") and clause.has("volume") and clause.numbers():
-        raise UnclearError("The same volume, or another one?")
-    if clause.has("leave") and clause.lexemes[-1].text in {"out of this", "out of it"}:
-        raise UnclearError("Should it go, or stay as it is?")
-    if _is_spread(clause, named):
-        raise UnclearError("That part itself, or all parts?")
-    if _tells_of_mistake(clause):
-        raise UnclearError("What should it be instead?")
-    if _counts_parts(clause):
-        raise UnclearError("Which one do you mean?")
-    if clause.has("conditional"):
-        raise UnclearError("I can't judge that for you. Should I just do it?")
-    if clause.has("or") and not clause.text.endswith("or"):
-        raise UnclearError("Which one should I do?")
+    check_clear(clause, named)
     if turn.range is not None and read_rescoped(turn, clause, named):
         return
     if read_placing(turn, clause, named) or _read_unsupported(turn, clause, named):
@@ -302,49 +287,6 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
 
 
 # --- What is not meant ---------------------------------------------------------------------------
-
-
-def _is_spread(clause: Clause, named: Named) -> bool:
-    """Whether a part is named on all parts: "mute the bass on everything"."""
-    place = clause.index("group", "all")
-    stems = [target for target in named.targets if target != MASTER]
-    if place < 1 or named.group != "all" or named.excluded or len(stems) != 1:
-        return False
-    said = clause.lexemes[place].text
-    placed = clause.lexemes[place - 1].has("in") or said in {"everywhere", "on everything"}
-    return placed and not clause.any_of(EFFECT_KINDS) and not clause.any_of(("except", "separate"))
-
-
-def _tells_of_mistake(clause: Clause) -> bool:
-    """Whether something is told to be wrong: "the reverb is on the wrong thing"."""
-    wrong = any(i.text.startswith("wrong") and not i.has("opposite") for i in clause.lexemes)
-    return wrong and (clause.has_action or clause.any_of(("set", "add")))
-
-
-def _counts_parts(clause: Clause) -> bool:
-    """Whether a part is told by its place in what was said: "the first one louder"."""
-    return any(
-        item.text in {"first", "second", "former", "latter"} and following.has("pronoun", "one")
-        for item, following in pairwise(clause.lexemes)
-    )
-
-
-def _compares(clause: Clause) -> bool:
-    """Whether a target is measured by another: "as loud as the drums", "louder than the drums"."""
-    if clause.has("than"):
-        return True
-    if clause.any_of(("half", "double")) and clause.any_of(("reverb", "compression", "echo")):
-        return False  # "half as much reverb as the drums have"
-    for index, item in enumerate(clause.lexemes[:-1]):
-        following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
-        names = following is not None and (following.has("target") or following.has("six"))
-        if item.text == "as" and index > 0 and clause.lexemes[index + 1].has("before"):
-            return True  # "as loud as before"
-        if clause.lexemes[index + 1].text in {"a", "one"}:
-            continue  # "bounced as a single track"
-        if item.text == "as" and index > 0 and names:
-            return True
-    return False
 
 
 def _is_about_nothing(clause: Clause) -> bool:

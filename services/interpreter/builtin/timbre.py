@@ -233,7 +233,8 @@ def _eq_gain(clause: Clause, frequencies: set[float]) -> tuple[float, bool]:
         up = clause.has("more") and not clause.has("less")
         down = not up
     if not numbers:
-        if not (up or down or clause.any_of(("give", "medium", "small"))):
+        wanted = clause.has("region") and clause.has("give")
+        if not (up or down or wanted or clause.any_of(("medium", "small"))):
             raise UnclearError("Up or down, and by how many dB?")
         return (-1 if down else 1) * EQ_STEP_DB * factor(clause), False
     number = numbers[0]

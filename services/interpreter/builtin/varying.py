@@ -148,6 +148,7 @@ _MEASURED: dict[str, tuple[str, ...]] = {
     "db": ("gain_db",),
     "semitone": ("pitch_semitones",),
     "percent": ("reverb", "echo", "chorus", "distortion"),
+    "": ("gain_db", "pitch_semitones"),
 }
 
 

@@ -322,7 +322,8 @@ def _cancelled(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "cancel the reverb" as taking it away: nothing is declined."""
     result: list[Lexeme] = []
     for index, item in enumerate(lexemes):
-        following = next((i for i in lexemes[index + 1 :] if not is_filler(i)), None)
+        rest = (i for i in lexemes[index + 1 :] if not (is_filler(i) or i.has("add")))
+        following = next(rest, None)
         effect = following is not None and any(following.has(kind) for kind in EFFECT_KINDS)
         cancels = item.text in {"cancel", "stop", "forget", "skip"} and effect
         result.append(Lexeme(item.text, _LESS) if cancels else item)

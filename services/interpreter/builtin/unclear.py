@@ -1,0 +1,77 @@
+"""Clauses that leave open what is meant: comparisons, choices, conditions, what is only wrong."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from mixdown.mix import MASTER
+from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.effects import UnclearError
+from services.interpreter.builtin.named import Named
+
+
+def check_clear(clause: Clause, named: Named) -> None:
+    """Checks that a clause does not leave to guess what is to be done.
+
+    Raises:
+        UnclearError: it does.
+    """
+    if _compares(clause) and not clause.has("pronoun", "same"):
+        raise UnclearError("I can't compare levels. By how many dB, up or down?")
+    if clause.has("pronoun", "same") and clause.has("volume") and clause.numbers():
+        raise UnclearError("The same volume, or another one?")
+    if clause.has("leave") and clause.lexemes[-1].text in {"out of this", "out of it"}:
+        raise UnclearError("Should it go, or stay as it is?")
+    if _is_spread(clause, named):
+        raise UnclearError("That part itself, or all parts?")
+    if _tells_of_mistake(clause):
+        raise UnclearError("What should it be instead?")
+    if _counts_parts(clause):
+        raise UnclearError("Which one do you mean?")
+    if clause.has("conditional"):
+        raise UnclearError("I can't judge that for you. Should I just do it?")
+    if clause.has("or") and not clause.text.endswith("or"):
+        raise UnclearError("Which one should I do?")
+
+
+def _is_spread(clause: Clause, named: Named) -> bool:
+    """Whether a part is named on all parts: "mute the bass on everything"."""
+    place = clause.index("group", "all")
+    stems = [target for target in named.targets if target != MASTER]
+    if place < 1 or named.group != "all" or named.excluded or len(stems) != 1:
+        return False
+    said = clause.lexemes[place].text
+    placed = clause.lexemes[place - 1].has("in") or said in {"everywhere", "on everything"}
+    return placed and not clause.any_of(EFFECT_KINDS) and not clause.any_of(("except", "separate"))
+
+
+def _tells_of_mistake(clause: Clause) -> bool:
+    """Whether something is told to be wrong: "the reverb is on the wrong thing"."""
+    wrong = any(i.text.startswith("wrong") and not i.has("opposite") for i in clause.lexemes)
+    return wrong and (clause.has_action or clause.any_of(("set", "add")))
+
+
+def _counts_parts(clause: Clause) -> bool:
+    """Whether a part is told by its place in what was said: "the first one louder"."""
+    return any(
+        item.text in {"first", "second", "former", "latter"} and following.has("pronoun", "one")
+        for item, following in pairwise(clause.lexemes)
+    )
+
+
+def _compares(clause: Clause) -> bool:
+    """Whether a target is measured by another: "as loud as the drums", "louder than the drums"."""
+    if clause.has("than"):
+        return True
+    if clause.any_of(("half", "double")) and clause.any_of(("reverb", "compression", "echo")):
+        return False  # "half as much reverb as the drums have"
+    for index, item in enumerate(clause.lexemes[:-1]):
+        following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
+        names = following is not None and (following.has("target") or following.has("six"))
+        if item.text == "as" and index > 0 and clause.lexemes[index + 1].has("before"):
+            return True  # "as loud as before"
+        if clause.lexemes[index + 1].text in {"a", "one"}:
+            continue  # "bounced as a single track"
+        if item.text == "as" and index > 0 and names:
+            return True
+    return False
