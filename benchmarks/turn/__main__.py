@@ -21,6 +21,7 @@ from benchmarks.turn.latency import measure_cached, measure_live
 from benchmarks.turn.throughput import (
     measure_download,
     measure_downloads,
+    measure_internal,
     measure_overhead,
     measure_streams,
 )
@@ -39,6 +40,7 @@ async def measure(bench: Bench, folder: Path, arguments: argparse.Namespace) -> 
             for seconds in lengths
         },
         "overhead": await measure_overhead(bench, folder, arguments.seconds, repeats),
+        "internal": await measure_internal(bench, folder, arguments.seconds, repeats),
         "download": await measure_download(bench, folder, arguments.seconds, repeats),
         "streams": await measure_streams(bench, folder, 60.0, arguments.clients),
         "downloads": await measure_downloads(bench, folder, 60.0, arguments.downloads),
@@ -75,6 +77,10 @@ def table(figures: Figures) -> str:
             f"{overhead['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
             f"({overhead['overhead_percent']:+} %; medians "
             f"{overhead['overhead_percent_of_medians']:+} %)",
+            f"its CPU seconds: {overhead['cpu_seconds_of_the_remixer_itself']['all']}, "
+            f"through Envoy and gateway "
+            f"{overhead['cpu_seconds_through_envoy_and_gateway']['all']}",
+            *_internal(figures["internal"]),
             f"a download in MB/s: {download['grpc_mb_per_second']} by gRPC, "
             f"{download['http_mb_per_second']} by HTTP, "
             f"{download['copy_over_socket_mb_per_second']} copied over a socket",
@@ -84,6 +90,15 @@ def table(figures: Figures) -> str:
             f"{many['mb_per_second']} MB/s; memory grew by MiB: {many['memory_mib_grown']}",
         ]
     )
+
+
+def _internal(figures: Figures) -> list[str]:
+    directly, through = figures["directly"], figures["through_envoy"]
+    return [
+        f"from service to service: a short call {directly['short_call_ms']} ms, through Envoy "
+        f"{through['short_call_ms']} ms; a file {directly['stream_seconds']} s, through Envoy "
+        f"{through['stream_seconds']} s"
+    ]
 
 
 def main() -> None:

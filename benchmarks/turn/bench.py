@@ -61,12 +61,24 @@ class Bench:
         """Returns where a service itself listens."""
         return self.processes[service].environ()["MIXDOWN_LISTEN"]
 
-    def resident_mib(self) -> dict[str, float]:
-        """Returns the memory that each process has in use."""
+    @property
+    def internal_address(self) -> str:
+        """Where Envoy listens for calls from service to service."""
+        return self.processes["gateway"].environ()["MIXDOWN_REMIXER_ADDRESS"]
+
+    def memory_mib(self) -> dict[str, float]:
+        """Returns the memory of each process, its part of what it shares; our own as "caller"."""
         return {
-            name: round(process.memory_info().rss / 2**20, 1)
-            for name, process in self.processes.items()
+            name: round(process.memory_full_info().pss / 2**20, 1)
+            for name, process in self._with_us().items()
         }
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Returns what each process has computed so far; our own as "caller"."""
+        return {name: sum(process.cpu_times()[:2]) for name, process in self._with_us().items()}
+
+    def _with_us(self) -> dict[str, psutil.Process]:
+        return {**self.processes, "caller": psutil.Process()}
 
 
 @contextmanager

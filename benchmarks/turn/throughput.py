@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import socket
@@ -23,10 +24,14 @@ from mixdown.mix import EqBand, Mix, TargetSettings
 from mixdown.mix.protobuf import mix_to_message
 from mixdown.mix.v1 import mix_pb2
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
+from mixdown.session.v1 import session_pb2, session_pb2_grpc
 
 _BLOCK_BYTES = 256 * 1024
 _SAMPLE_SECONDS = 0.2
 _SLOW_PAUSE_SECONDS = 0.5
+_SHORT_CALLS = 200
+_NOBODY = "nobody"
+_LARGE = (("grpc.max_receive_message_length", 8 << 20),)
 _OUTPUT = mix_pb2.Output(kind=mix_pb2.Output.KIND_MIX)
 
 
@@ -53,6 +58,12 @@ class Prepared:
         client = mixdown.connect(bench.address)
         return Prepared(await client.create_session(self.track), self.track)
 
+    def request(self, mix: mix_pb2.Mix) -> remixer_pb2.RenderRequest:
+        """Returns what the gateway would ask of the remixer."""
+        return remixer_pb2.RenderRequest(
+            track=self.track.blob, mix=mix, outputs=[_OUTPUT], model=self.session.resource.model
+        )
+
     def next_mix(self, number: int | None = None) -> mix_pb2.Mix:
         """Returns a mix that was not rendered before: what was is only fetched from the store."""
         self._count += 1
@@ -69,35 +80,111 @@ class Prepared:
 async def measure_overhead(bench: Bench, folder: Path, seconds: float, repeats: int) -> Figures:
     """Measures remixes by both ways in turn, every one of them rendered anew."""
     prepared = await Prepared.open(bench, folder, seconds)
-    channel = grpc.aio.insecure_channel(
-        bench.address_of("remixer"), options=(("grpc.max_receive_message_length", 8 << 20),)
-    )
-    remixer: remixer_pb2_grpc.RemixerServiceAsyncStub = remixer_pb2_grpc.RemixerServiceStub(channel)
     stub = bench.caller()
-    direct, through = [], []
-    for _ in range(repeats + 1):
-        request = remixer_pb2.RenderRequest(
-            track=prepared.track.blob,
-            mix=prepared.next_mix(),
-            outputs=[_OUTPUT],
-            model=prepared.session.resource.model,
-        )
-        direct.append(await _drain(remixer.Render(request)))
-        said = gateway_pb2.RenderRequest(
-            session_id=prepared.session.session_id, mix=prepared.next_mix()
-        )
-        through.append(await _drain(stub.Render(said)))
-    await channel.close()
-    direct, through = direct[1:], through[1:]  # the first ones open what stays open
+    direct, through = _Way(bench), _Way(bench)
+    async with _connect(bench.address_of("remixer")) as channel:
+        remixer = _remixer(channel)
+        for _ in range(repeats + 1):
+            await direct.take(remixer.Render(prepared.request(prepared.next_mix())))
+            said = gateway_pb2.RenderRequest(
+                session_id=prepared.session.session_id, mix=prepared.next_mix()
+            )
+            await through.take(stub.Render(said))
     return {
         "repeats": repeats,
-        "remixer_seconds": round(min(direct), 3),
-        "through_envoy_and_gateway_seconds": round(min(through), 3),
-        "overhead_percent": round(100 * (min(through) / min(direct) - 1), 1),
-        "overhead_percent_of_medians": round(
-            100 * (statistics.median(through) / statistics.median(direct) - 1), 1
+        "remixer_seconds": round(min(direct.took), 3),
+        "through_envoy_and_gateway_seconds": round(min(through.took), 3),
+        "overhead_percent": _percent_more(min(through.took), min(direct.took)),
+        "overhead_percent_of_medians": _percent_more(
+            statistics.median(through.took), statistics.median(direct.took)
         ),
+        "cpu_seconds_of_the_remixer_itself": direct.cpu_seconds(),
+        "cpu_seconds_through_envoy_and_gateway": through.cpu_seconds(),
     }
+
+
+async def measure_internal(bench: Bench, folder: Path, seconds: float, repeats: int) -> Figures:
+    """Measures calls from service to service, without and with Envoy's internal listener.
+
+    A stream: a file that the remixer has in the store. A short call: a list of sessions.
+    """
+    prepared = await Prepared.open(bench, folder, seconds)
+    request = prepared.request(prepared.next_mix())
+    listing = session_pb2.ListSessionsRequest(user_id=_NOBODY)
+    places = {
+        "directly": (bench.address_of("remixer"), bench.address_of("session")),
+        "through_envoy": (bench.internal_address, bench.internal_address),
+    }
+    streams = {name: _Way(bench) for name in places}
+    short: dict[str, list[float]] = {name: [] for name in places}
+    async with contextlib.AsyncExitStack() as stack:
+        remixers, sessions = {}, {}
+        for name, (remixer, session) in places.items():
+            remixers[name] = _remixer(await stack.enter_async_context(_connect(remixer)))
+            sessions[name] = _session(await stack.enter_async_context(_connect(session)))
+        for _ in range(repeats + 1):  # the first one of all renders the file
+            for name in places:
+                await streams[name].take(remixers[name].Render(request))
+        for _ in range(_SHORT_CALLS):
+            for name in places:
+                began = time.perf_counter()
+                await sessions[name].ListSessions(listing)
+                short[name].append(time.perf_counter() - began)
+    told = {
+        name: {
+            "stream_seconds": round(min(streams[name].took), 3),
+            "stream_cpu_seconds": streams[name].cpu_seconds(),
+            "short_call_ms": round(1000 * statistics.median(short[name]), 2),
+        }
+        for name in places
+    }
+    return {"repeats": repeats, **told}
+
+
+class _Way:
+    """Streams of one kind: their seconds, and the CPU seconds of every process meanwhile."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._cpu_seconds: list[dict[str, float]] = []
+        self._took: list[float] = []
+
+    @property
+    def took(self) -> list[float]:
+        """The seconds of each stream, without the first one, which opens what stays open."""
+        return self._took[1:]
+
+    async def take(self, call: AsyncIterable[object]) -> None:
+        """Reads a stream to its end."""
+        before = self._bench.cpu_seconds()
+        self._took.append(await _drain(call))
+        after = self._bench.cpu_seconds()
+        self._cpu_seconds.append({name: after[name] - before[name] for name in before})
+
+    def cpu_seconds(self) -> Figures:
+        """Returns the mean of each process and of their sums."""
+        runs = self._cpu_seconds[1:]
+        means = {name: statistics.mean(run[name] for run in runs) for name in runs[0]}
+        means["all"] = sum(means.values())
+        return {name: round(seconds, 3) for name, seconds in means.items()}
+
+
+def _percent_more(one: float, other: float) -> float:
+    return round(100 * (one / other - 1), 1)
+
+
+def _connect(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(address, options=_LARGE)
+
+
+def _remixer(channel: grpc.aio.Channel) -> remixer_pb2_grpc.RemixerServiceAsyncStub:
+    stub: remixer_pb2_grpc.RemixerServiceAsyncStub = remixer_pb2_grpc.RemixerServiceStub(channel)
+    return stub
+
+
+def _session(channel: grpc.aio.Channel) -> session_pb2_grpc.SessionServiceAsyncStub:
+    stub: session_pb2_grpc.SessionServiceAsyncStub = session_pb2_grpc.SessionServiceStub(channel)
+    return stub
 
 
 async def _drain(call: AsyncIterable[object], pause_seconds: float = 0.0) -> float:
@@ -190,7 +277,7 @@ async def measure_streams(bench: Bench, folder: Path, seconds: float, clients: i
     first = await Prepared.open(bench, folder, seconds)
     callers = [first, *[await first.again(bench) for _ in range(clients)]]
     alone = await _stream_to(bench, callers[:clients], slow=None, start=0)
-    before = bench.resident_mib()
+    before = bench.memory_mib()
     with_slow = await _stream_to(bench, callers[:clients], slow=callers[clients], start=clients)
     return {
         "clients": clients,
@@ -198,7 +285,7 @@ async def measure_streams(bench: Bench, folder: Path, seconds: float, clients: i
         "seconds": round(max(alone), 2),
         "seconds_with_a_slow_one": round(max(with_slow), 2),
         "memory_mib_before": before,
-        "memory_mib_while_one_is_slow": bench.resident_mib(),
+        "memory_mib_while_one_is_slow": bench.memory_mib(),
     }
 
 
@@ -228,13 +315,13 @@ async def _stream_to(
 async def measure_downloads(bench: Bench, folder: Path, seconds: float, downloads: int) -> Figures:
     """Measures many downloads at once, and the memory of every process meanwhile."""
     artifact = await _make_artifact(bench, folder, seconds)
-    before = bench.resident_mib()
+    before = bench.memory_mib()
     highest = dict(before)
     began = time.perf_counter()
     work = asyncio.gather(*(_download(bench, artifact) for _ in range(downloads)))
     while not work.done():
         await asyncio.wait({work}, timeout=_SAMPLE_SECONDS)
-        for name, mib in bench.resident_mib().items():
+        for name, mib in bench.memory_mib().items():
             highest[name] = max(highest[name], mib)
     await work
     took = time.perf_counter() - began
