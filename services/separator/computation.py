@@ -258,6 +258,7 @@ class Computation:
             levels.frames,
             self.recipe.overlap,
             shifts,
+            is_sparing=not self.engine.backend.is_reference,
         )
         files = ExitStack()
         try:

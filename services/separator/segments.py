@@ -6,6 +6,10 @@ A segment that reaches over the end of the track is shorter; what goes into the 
 centred in the length that the network wants, with the music around it, not silence, on both sides
 as far as there is music.
 
+Where that leaves a last segment that holds nothing but what the one before it holds too, Demucs
+computes it all the same. A *sparing* grid leaves such a segment out where it would have counted
+for two fifths of the sum at most at every frame (docs/decisions/0023).
+
 With random shifts the cutting is done several times, each with a grid that begins up to half a
 second before the track; what falls before the track's first frame is dropped.
 """
@@ -54,15 +58,25 @@ class Grid:
         total_frames: Length of the track.
         segment_frames: Length of a segment.
         stride_frames: From the beginning of one segment to that of the next.
+        is_sparing: Whether a last segment is left out that counts for little: two fifths at most.
     """
 
     first_frame: int
     total_frames: int
     segment_frames: int
     stride_frames: int
+    is_sparing: bool = False
 
     def __len__(self) -> int:
-        return len(range(self.first_frame, self.total_frames, self.stride_frames))
+        count = len(range(self.first_frame, self.total_frames, self.stride_frames))
+        return count - 1 if self.is_sparing and self._last_counts_little(count) else count
+
+    def _last_counts_little(self, count: int) -> bool:
+        # Where two segments meet, one triangle falls as the other rises: the last segment's share
+        # is highest at the track's end, the part of what they share that is gone by then.
+        shared = self.segment_frames - self.stride_frames
+        rest = self.total_frames - self.offset(count - 1)
+        return count > 1 and 2 * shared <= self.segment_frames and 5 * rest <= 2 * shared
 
     def offset(self, index: int) -> int:
         """Returns where segment `index` begins, in frames of the track."""
@@ -159,6 +173,8 @@ def plan_segments(
     total_frames: int,
     overlap: float,
     shifts: Sequence[int] = (0,),
+    *,
+    is_sparing: bool = False,
 ) -> Plan:
     """Returns the work for a track.
 
@@ -167,12 +183,14 @@ def plan_segments(
         total_frames: Length of the track, at least 1.
         overlap: Overlap of neighbouring segments, as a fraction of a segment, below 1.
         shifts: For each grid, how many frames before the track it begins.
+        is_sparing: Whether segments are left out that Demucs computes and that change next to
+            nothing, as told for `Grid`.
     """
     segments = []
     for number, member in members:
         stride = max(1, int((1 - overlap) * member.segment_frames))
         for shift in shifts:
-            grid = Grid(-shift, total_frames, member.segment_frames, stride)
+            grid = Grid(-shift, total_frames, member.segment_frames, stride, is_sparing)
             for index in range(len(grid)):
                 frames = member.input_frames(grid.length(index))
                 segments.append(Segment(number, grid, index, frames, 1 / len(shifts)))

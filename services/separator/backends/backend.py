@@ -31,6 +31,10 @@ class Backend(Protocol):
     max_batch: int
     """Most segments that pay at once."""
 
+    is_reference: bool
+    """Whether its stems are Demucs' own to the rounding, whatever that takes; others may be sparing
+    where no stem's quality changes."""
+
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
         """Runs network `member` on segments of one length.
 

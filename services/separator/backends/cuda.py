@@ -67,6 +67,7 @@ class CudaBackend:
     """
 
     name = "cuda"
+    is_reference = False
 
     def __init__(
         self,

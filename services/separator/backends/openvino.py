@@ -63,6 +63,7 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
+    is_reference = False
     max_batch = 1  # a segment keeps every core busy; more at once only wait longer
 
     def __init__(

@@ -19,6 +19,7 @@ class TorchCpuBackend:
     """
 
     name = "torch-cpu"
+    is_reference = True
     max_batch = 1  # a segment keeps every core busy; more at once only wait longer
 
     def __init__(self, model: SeparationModel, threads: int) -> None:

@@ -57,6 +57,7 @@ class Noisy:
     """The reference, with an error of its own."""
 
     name = "noisy"
+    is_reference = False
     max_batch = 1
 
     def __init__(self, reference: TorchCpuBackend, error: float) -> None:

@@ -24,6 +24,7 @@ class Device:
     """A backend that adds 1, remembers its batches, and has room for `memory` segments."""
 
     name = "device"
+    is_reference = True
 
     def __init__(self, max_batch: int = 1, memory: int = 100) -> None:
         self.max_batch = max_batch

@@ -19,7 +19,7 @@ from torch import nn
 from services.runtime.audio.reader import Samples
 from services.separator.models import describe_model
 from services.separator.overlap_add import OverlapAdd
-from services.separator.segments import plan_segments
+from services.separator.segments import Grid, plan_segments
 from services.separator.track import SegmentCutter, TrackReader, measure_levels
 from tests.separator_models import RATE_HZ, STEMS, music, snr_db, tiny_htdemucs, write_wav
 
@@ -54,6 +54,8 @@ def separate(
     overlap: float,
     members: Sequence[int] | None = None,
     shifts: Sequence[int] = (0,),
+    *,
+    is_sparing: bool = False,
 ) -> tuple[Samples, int]:
     """Separates a file segment by segment; also returns the most frames that were held."""
     model = describe_model("test", network)
@@ -61,7 +63,11 @@ def separate(
         levels = measure_levels(track)
     numbers = range(len(model.members)) if members is None else members
     plan = plan_segments(
-        [(number, model.members[number]) for number in numbers], levels.frames, overlap, shifts
+        [(number, model.members[number]) for number in numbers],
+        levels.frames,
+        overlap,
+        shifts,
+        is_sparing=is_sparing,
     )
     sums = OverlapAdd(len(model.stems), model.channels, levels.frames)
     parts, held = [], 0
@@ -111,6 +117,43 @@ def test_any_length_cut_in_any_way_gives_what_the_library_gives(
     assert output.shape == (2, 2, frames)
     assert snr_db(stock(samples, network, overlap), output) > 100
     assert held <= segment
+
+
+@pytest.mark.parametrize(
+    ("frames", "segments"),
+    [(300, 1), (340, 1), (341, 2), (400, 2), (640, 2), (641, 3)],  # of 400, one every 300
+)
+def test_a_sparing_grid_leaves_out_a_last_segment_that_counts_for_little(
+    tmp_path: Path, frames: int, segments: int
+) -> None:
+    samples = music(frames / RATE, RATE)
+    write_wav(tmp_path / "song.wav", samples, RATE)
+    network = Sensitive(400, True)
+    member = [(0, describe_model("test", network).members[0])]
+    whole = plan_segments(member, frames, 0.25)
+    spared = plan_segments(member, frames, 0.25, is_sparing=True)
+    begin = 300 * segments  # of the segment that is left out, where one is
+    is_left_out = begin < frames <= begin + 40  # two fifths of what two segments share
+    assert len(whole.segments) == -(-frames // 300)
+    assert len(spared.segments) == len(whole.segments) - is_left_out
+    expected = stock(samples, network, 0.25)
+    output, _ = separate(tmp_path / "song.wav", network, 0.25, is_sparing=True)
+    assert output.shape == expected.shape
+    same = min(begin, frames) if is_left_out else frames
+    assert snr_db(expected[..., :same], output[..., :same]) > 100
+
+
+@given(segment=st.integers(10, 500), overlap=st.floats(0.0, 0.9), strides=st.integers(1, 4))
+def test_a_segment_that_is_left_out_would_have_counted_for_two_fifths_at_most(
+    segment: int, overlap: float, strides: int
+) -> None:
+    stride = max(1, int((1 - overlap) * segment))
+    for frames in range(1 + strides * stride, 1 + (strides + 1) * stride):
+        whole = Grid(0, frames, segment, stride)
+        left_out = len(whole) - len(Grid(0, frames, segment, stride, is_sparing=True))
+        assert left_out in {0, 1}
+        if left_out:  # a frame's rounding, and the triangle's that begins above 0
+            assert whole.gains(len(whole) - 1).max() <= 0.4 + 4 / segment
 
 
 def test_a_real_transformer_gives_what_the_library_gives(tmp_path: Path) -> None:
@@ -196,13 +239,22 @@ def test_the_first_audio_is_final_after_at_most_two_segments_whatever_the_length
     seconds=st.floats(0.01, 60.0),
     overlap=st.sampled_from([0.0, 0.25, 0.5]),
     shifts=st.lists(st.integers(0, RATE // 2), min_size=1, max_size=4),
+    is_sparing=st.booleans(),
 )
 def test_no_segment_reads_what_was_already_dropped_or_adds_to_what_was_given_out(
-    seconds: float, overlap: float, shifts: list[int]
+    seconds: float, overlap: float, shifts: list[int], is_sparing: bool
 ) -> None:
     model = describe_model("test", Sensitive(1_300, True))
-    plan = plan_segments([(0, model.members[0])], max(1, int(seconds * RATE)), overlap, shifts)
+    frames = max(1, int(seconds * RATE))
+    member = [(0, model.members[0])]
+    plan = plan_segments(member, frames, overlap, shifts, is_sparing=is_sparing)
     for number, segment in enumerate(plan.segments):
         assert all(segment.input_start >= needed for needed in plan.needed_from[: number + 1])
         assert all(max(0, segment.offset) >= until for until in plan.final_until[:number])
-    assert plan.final_until[-1] == max(1, int(seconds * RATE))
+    assert plan.final_until[-1] == frames
+    weights = np.zeros(frames)
+    for segment in plan.segments:
+        begin, end = segment.offset, segment.offset + segment.length
+        gains = segment.grid.gains(segment.index)[max(0, -begin) :]
+        weights[max(0, begin) : max(0, end)] += gains * segment.share
+    assert np.allclose(weights, 1, atol=1e-5)
