@@ -32,7 +32,9 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
     for index, clause in enumerate(clauses):
         if index and _explains(clauses[index - 1], clause):
             continue
-        remedy = next((i for i in range(index + 1, len(clauses)) if _cures(clauses, i, index)), 0)
+        told, spot = is_complaint(clause), _is_spot(clause)
+        later = range(index + 1, len(clauses))
+        remedy = next((i for i in later if _cures(clauses[i], clause, told=told, spot=spot)), 0)
         if remedy:
             clauses[remedy] = _with_object(clauses[remedy], clause)
             result.append(_only_named(clause))
@@ -53,13 +55,12 @@ def _explains(command: Clause, complaint: Clause) -> bool:
     return command.any_of(("up", "down")) and not command.any_of(EFFECT_KINDS)
 
 
-def _cures(clauses: list[Clause], command: int, complaint: int) -> bool:
-    """Whether a later command takes care of a complaint."""
-    wanted, fault = clauses[command], clauses[complaint]
+def _cures(wanted: Clause, fault: Clause, *, told: bool, spot: bool) -> bool:
+    """Whether a later command takes care of a complaint, told or by pointing at its spot."""
     lacking = _lacks_region(wanted, fault) or _is_aim(wanted, fault)
-    if not (is_complaint(fault) or _is_spot(fault) or _is_same_tone(wanted, fault) or lacking):
+    if not (told or spot or lacking or _is_same_tone(wanted, fault)):
         return False
-    if _is_spot(fault) and not _with_object(wanted, fault).numbers("hz"):
+    if spot and not _with_object(wanted, fault).numbers("hz"):
         return False
     return _answers(wanted, fault)
 
