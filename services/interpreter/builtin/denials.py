@@ -29,7 +29,7 @@ def without_denied(clauses: list[Clause]) -> list[Clause]:
 
 def denies(clause: Clause) -> bool:
     """Whether a clause says nothing but that what was said before is not to be done."""
-    if not all(_may_deny(item) for item in clause.lexemes):
+    if not clause.lexemes or not all(_may_deny(item) for item in clause.lexemes):
         return False
     if any(item.text in _DISAGREEING for item in clause.lexemes):
         return True
