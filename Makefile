@@ -72,9 +72,10 @@ docs: $(VENV)/.ready  ## Write the pages that are made from the code: settings, 
 	$(BIN)/python -m scripts.document_metrics
 	$(BIN)/python -m scripts.plot_effects
 
-bench: $(VENV)/.ready  ## Measure separation, rendering, conversations and turns.
+bench: $(VENV)/.ready  ## Measure separation, rendering, understanding, conversations and turns.
 	$(BIN)/python -m benchmarks.separation
 	$(BIN)/python -m benchmarks.remix
+	$(BIN)/python -m benchmarks.interpretation
 	$(BIN)/python -m benchmarks.conversations
 	$(BIN)/python -m benchmarks.turn
 

@@ -148,7 +148,8 @@ def read_cases(path: Path) -> list[Case]:
         return [case_from(json.loads(line)) for line in lines if line.strip()]
 
 
-async def _run(engine: EngineChoice, cases: list[Case]) -> list[Result]:
+async def run(engine: EngineChoice, cases: list[Case]) -> list[Result]:
+    """Runs all cases through an engine that is made here, its vocabulary read beforehand."""
     if engine == "builtin":
         builtin = BuiltinEngine()
 
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--outcomes", type=Path, help="write one line a case: id and outcome")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     options = parser.parse_args(arguments)
-    results = asyncio.run(_run(options.engine, read_cases(options.cases)))
+    results = asyncio.run(run(options.engine, read_cases(options.cases)))
     if options.outcomes:
         lines = (
             json.dumps({"id": r.case.identifier, "outcome": r.outcome}, ensure_ascii=False)
