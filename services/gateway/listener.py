@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 from mixdown.conversation.v1 import conversation_pb2
@@ -63,17 +64,10 @@ class Listener:
         if event.sequence > self._after_sequence:
             await self._put(event)
 
-    async def passing(
-        self,
-        *,
-        progress: conversation_pb2.Progress | None = None,
-        audio: conversation_pb2.Audio | None = None,
-    ) -> None:
-        """Delivers a passing event."""
-        event = conversation_pb2.TurnEvent(
-            turn_id=self.turn_id, sequence=self._sequence, progress=progress, audio=audio
-        )
-        event.create_time.GetCurrentTime()
+    async def passing(self, *, progress: conversation_pb2.Progress) -> None:
+        """Delivers how far the work is."""
+        event = self._event(self._sequence)
+        event.progress.CopyFrom(progress)
         await self._put(event)
 
     async def audio(self, name: str, offset_bytes: int, data: bytes) -> None:
@@ -90,9 +84,10 @@ class Listener:
             return
         self.offsets_bytes[name] = position + len(data)
         if self.wants_audio:
-            await self.passing(
-                audio=conversation_pb2.Audio(name=name, offset_bytes=position, data=data)
-            )
+            event = self._event(self._sequence)
+            # Written in place: a message made apart would be copied, bytes and all.
+            event.audio.name, event.audio.offset_bytes, event.audio.data = name, position, data
+            await self._put(event)
 
     async def end(self) -> None:
         """Says that nothing more will come."""
@@ -119,10 +114,11 @@ class Listener:
             await self._pipe.put(event)
 
     def _heartbeat(self) -> conversation_pb2.TurnEvent:
-        event = conversation_pb2.TurnEvent(
-            turn_id=self.turn_id,
-            sequence=max(self._sequence, self._after_sequence),
-            heartbeat=conversation_pb2.Heartbeat(),
-        )
-        event.create_time.GetCurrentTime()
+        event = self._event(max(self._sequence, self._after_sequence))
+        event.heartbeat.SetInParent()
+        return event
+
+    def _event(self, sequence: int) -> conversation_pb2.TurnEvent:
+        event = conversation_pb2.TurnEvent(turn_id=self.turn_id, sequence=sequence)
+        event.create_time.FromNanoseconds(time.time_ns())
         return event

@@ -20,10 +20,11 @@ def durable(sequence: int) -> conversation_pb2.TurnEvent:
 
 
 async def drain(listener: Listener) -> list[conversation_pb2.TurnEvent]:
-    await listener.end()
+    ending = asyncio.create_task(listener.end())  # which waits while the pipe is full
     events = []
     while (event := await listener.next(PATIENCE_SECONDS)) is not None:
         events.append(event)
+    await ending
     return events
 
 
