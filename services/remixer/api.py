@@ -12,6 +12,7 @@ from mixdown.mix import MixOutOfRangeError as MixRangeError
 from mixdown.mix.protobuf import mix_from_message, output_from_message, output_to_message
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from services.remixer import capabilities
+from services.remixer.ahead import ahead
 from services.remixer.errors import MixOutOfRangeError, NoOutputsError
 from services.remixer.events import (
     Event,
@@ -39,6 +40,9 @@ _ENCODINGS: dict[audio_pb2.Encoding.ValueType, Encoding] = {
     audio_pb2.ENCODING_OGG_OPUS: Encoding.OGG_OPUS,
     audio_pb2.ENCODING_M4A_AAC: Encoding.M4A_AAC,
 }
+_AHEAD_EVENTS = 2
+"""What is rendered at most before it can be sent: up to 512 KiB each."""
+
 _ENCODING_VALUES = {encoding: value for value, encoding in _ENCODINGS.items()}
 _STAGES = {
     "queued": remixer_pb2.RenderProgress.STAGE_QUEUED,
@@ -59,7 +63,8 @@ class RemixerService(remixer_pb2_grpc.RemixerServiceServicer):
         context: aio.ServicerContext[remixer_pb2.RenderRequest, remixer_pb2.RenderResponse],
     ) -> AsyncIterator[remixer_pb2.RenderResponse]:
         """Renders outputs of a track and streams them."""
-        async with aclosing(self._renderer.render(request_from_message(request))) as events:
+        rendering = self._renderer.render(request_from_message(request))
+        async with aclosing(ahead(rendering, _AHEAD_EVENTS)) as events:
             async for event in events:
                 yield event_to_message(event)
 
