@@ -77,7 +77,7 @@ def curve_db(
     """Returns the gain, 0 or less, that the static curve gives to a level.
 
     >>> curve_db(np.array([-30.0, -10.0, 0.0]), -10.0, 4.0, 8.0).tolist()
-    [0.0, -0.75, -7.5]
+    [-0.0, -0.75, -7.5]
     """
     over = level_db - threshold_db
     slope = 1.0 / ratio - 1.0
