@@ -37,7 +37,8 @@ class SeparatorSettings(BlobSettings):
     max_batch: int = Field(
         default=0,
         ge=0,
-        description="Most segments computed at once; 0 for what suits the device.",
+        description="Most segments computed at once, on a GPU rounded down to a power of two;"
+        " 0 for what suits the device.",
     )
     record_runs: bool = Field(
         default=True,

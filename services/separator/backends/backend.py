@@ -18,6 +18,20 @@ class DeviceMemoryError(Exception):
     """A batch did not fit into the device's memory; a smaller one may."""
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch says by an error that a device's memory, or pinned memory, ran out.
+
+    Its allocator has an exception of its own; what fails within CUDA and its libraries comes as a
+    plain RuntimeError ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED").
+
+    >>> is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
+    True
+    >>> is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+    False
+    """
+    return "out of memory" in str(error) or "_ALLOC_FAILED" in str(error)
+
+
 class Backend(Protocol):
     """Holds one model on a device and runs its networks.
 

@@ -14,9 +14,14 @@ from typing import Any, Literal
 import structlog
 import torch
 
-from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
+from services.separator.backends.backend import (
+    DeviceMemoryError,
+    SegmentBatch,
+    StemBatch,
+    is_out_of_memory,
+)
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
-from services.separator.backends.recordings import Recordings, Run
+from services.separator.backends.recordings import Recordings, Run, recordable_size
 from services.separator.backends.spectral_core import join_branches, spectrogram_of
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import Member, SeparationModel
@@ -48,7 +53,7 @@ def fitting_batch(free_bytes: int, segment_bytes: int) -> int:
     4
     """
     fitting = int(_SPARE * free_bytes / max(1, segment_bytes))
-    return 1 << max(1, min(MOST_SEGMENTS, fitting)).bit_length() - 1
+    return recordable_size(max(1, min(MOST_SEGMENTS, fitting)))
 
 
 class CudaBackend:
@@ -59,7 +64,8 @@ class CudaBackend:
     Args:
         model: The model; its own networks stay on the CPU.
         precision: bf16 runs under autocast, the Fourier transforms in fp32 all the same.
-        max_batch: Most segments at once; 0 for what fits into the device's memory.
+        max_batch: Most segments at once, rounded down to a power of two, as batches are recorded;
+            0 for what fits into the device's memory.
         record: Whether to record runs of networks whose segments have one length.
 
     Raises:
@@ -91,8 +97,10 @@ class CudaBackend:
         try:
             self._networks += [_network_on(self._device, member) for member in model.members]
             torch.cuda.synchronize()  # the weights went there on another stream
-            self.max_batch = max_batch or self._measured_batch(model)
-        except torch.cuda.OutOfMemoryError as error:
+            self.max_batch = recordable_size(max_batch or self._measured_batch(model))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             self.close()
             raise BackendUnavailableError(
                 "The model does not fit into the GPU's memory.", metadata={"model": model.name}
@@ -103,7 +111,9 @@ class CudaBackend:
         try:
             with torch.inference_mode():
                 return self._run(member, batch)
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             torch.cuda.empty_cache()
             raise DeviceMemoryError(str(error)) from error
 
@@ -179,8 +189,8 @@ class CudaBackend:
                     self._plain(longest, mix)
                 torch.cuda.synchronize()
                 peaks.append(torch.cuda.max_memory_allocated())
-        except torch.cuda.OutOfMemoryError:
-            if not peaks:
+        except RuntimeError as error:
+            if not (peaks and is_out_of_memory(error)):
                 raise
             return 1
         torch.cuda.empty_cache()

@@ -13,6 +13,8 @@ import structlog
 import torch
 from torch.nn import functional
 
+from services.separator.backends.backend import is_out_of_memory
+
 _log = structlog.get_logger("mixdown.separator.recordings")
 
 Run = Callable[[torch.Tensor], torch.Tensor]
@@ -29,6 +31,15 @@ def recorded_size(segments: int) -> int:
     [1, 2, 4, 8, 16]
     """
     return 1 << max(0, segments - 1).bit_length()
+
+
+def recordable_size(segments: int) -> int:
+    """Returns the largest size of batch that is recorded and has at most so many segments.
+
+    >>> [recordable_size(segments) for segments in (1, 2, 3, 12, 16)]
+    [1, 2, 2, 8, 16]
+    """
+    return 1 << segments.bit_length() - 1
 
 
 class Recordings:
@@ -72,9 +83,9 @@ class Recordings:
         if key not in self._known:
             try:
                 self._known[key] = self._record(member, batch)
-            except torch.cuda.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
                 _log.warning("run cannot be recorded", member=member, why=str(error))
                 self._refused.add(member)
                 return None

@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from services.separator.backends.recordings import Recordings, Run, recorded_size
+from services.separator.backends.recordings import (
+    Recordings,
+    Run,
+    recordable_size,
+    recorded_size,
+)
 
 
 class Network(torch.nn.Module):
@@ -83,11 +88,21 @@ def test_a_network_that_cannot_be_recorded_is_run_plainly_ever_after() -> None:
     assert recordings.count == 1
 
 
-def test_memory_that_runs_out_while_recording_is_told_and_not_held_against_the_network() -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_memory_that_runs_out_while_recording_is_told_and_not_held_against_the_network(
+    error: RuntimeError,
+) -> None:
     recorder = Recorder()
     recordings = Recordings(recorder.record, recorder.plain)
-    recorder.error = torch.cuda.OutOfMemoryError("CUDA out of memory.")
-    with pytest.raises(torch.cuda.OutOfMemoryError):
+    recorder.error = error
+    with pytest.raises(type(error)):
         recordings.run(0, torch.zeros(4, 2, 50))
     recorder.error = None
     recordings.run(0, torch.zeros(2, 2, 50))
@@ -97,3 +112,5 @@ def test_memory_that_runs_out_while_recording_is_told_and_not_held_against_the_n
 def test_sizes_never_fall_short_and_never_double() -> None:
     for segments in range(1, 200):
         assert segments <= recorded_size(segments) < 2 * segments + 1
+        # What is chosen so is recorded as it is: it is filled up with nothing.
+        assert recorded_size(recordable_size(segments)) == recordable_size(segments) <= segments
