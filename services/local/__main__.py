@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from honcho.printer import Printer
 from services.local.envoy import Authentication, RateLimit
 from services.local.readiness import has_its_model, wait_for_its_model, wait_until_ready
 from services.local.suite import Edge, Suite, SuiteError, plan_suite
+from services.local.whole_lines import WholeLines
 from services.runtime.settings import default_data_folder
 
 _STOPPED_BY_SIGNAL = {130, 143}  # what honcho returns after SIGINT and SIGTERM
@@ -28,7 +30,8 @@ def run(suite: Suite) -> int:
     Returns:
         0 after SIGINT or SIGTERM, else the exit status of the process that ended.
     """
-    manager = Manager(Printer(sys.stdout))
+    output = WholeLines(sys.stdout)  # honcho's loop and the announcement write to it
+    manager = Manager(Printer(output))
     for process in suite.processes():
         manager.add_process(
             process.name,
@@ -37,15 +40,15 @@ def run(suite: Suite) -> int:
         )
     running = threading.Event()
     running.set()
-    threading.Thread(target=_announce, args=(suite, running), daemon=True).start()
+    tell = partial(print, file=output, flush=True)
+    threading.Thread(target=_announce, args=(suite, running, tell), daemon=True).start()
     manager.loop()
     running.clear()
     status = manager.returncode or 0
     return 0 if status in _STOPPED_BY_SIGNAL else status
 
 
-def _announce(suite: Suite, running: threading.Event) -> None:
-    tell = partial(print, flush=True)
+def _announce(suite: Suite, running: threading.Event, tell: Callable[[str], None]) -> None:
     if not wait_until_ready(suite, running.is_set, tell):
         return
     tell(f"Mixdown listens on {suite.address}. Data: {suite.data_folder}")
