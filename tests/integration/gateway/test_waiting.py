@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from tests.integration.gateway.conftest import (
     Caller,
     Suite,
     call_as,
+    noise_wav,
 )
 from tests.patience import PATIENCE_SECONDS
 
@@ -34,6 +36,14 @@ def hold(suite: Suite) -> Iterator[Path]:
     path.touch()
     yield path
     path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def song(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A song of this test alone: what another one had rendered would be there at once."""
+    path = tmp_path / "my song.wav"
+    path.write_bytes(noise_wav(seed=zlib.crc32(request.node.name.encode())))
+    return path
 
 
 async def _session(caller: Caller, song, model: str = "held") -> str:
