@@ -19,6 +19,8 @@ from services.gateway.calls import Calls, Context
 from services.gateway.listener import Wish
 from services.gateway.turns import TurnStream
 
+_NewTurn = gateway_pb2.ConverseRequest | gateway_pb2.RenderRequest | gateway_pb2.SeparateRequest
+
 
 class TurnCalls(Calls):
     """Turns: begun, followed, listed, cancelled."""
@@ -27,16 +29,9 @@ class TurnCalls(Calls):
         self, request: gateway_pb2.ConverseRequest, context: Context
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Says something to the track."""
-        begin = session_pb2.BeginTurnRequest(
-            user_id=self._user(context),
-            session_id=request.session_id,
-            prompt=rules.check_prompt(request.prompt, self._settings.prompt_limit_characters),
-            request_id=rules.check_request_id(request.request_id),
-            format=rules.check_format(request.format),
-            if_busy=request.if_busy,
-        )
-        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
-        async for event in _read(stream, context):
+        begin = self._beginning(request, context)
+        begin.prompt = rules.check_prompt(request.prompt, self._settings.prompt_limit_characters)
+        async for event in self._begun(begin, request, context):
             yield event
 
     async def ConverseBatch(
@@ -72,43 +67,23 @@ class TurnCalls(Calls):
         self, request: gateway_pb2.RenderRequest, context: Context
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Renders a mix given as data."""
-        user = self._user(context)
-        request_id = rules.check_request_id(request.request_id)
-        form = rules.check_format(request.format)
-        session = await self._find_session(user, request.session_id)
+        begin = self._beginning(request, context)
+        session = await self._find_session(begin.user_id, request.session_id)
         mix = rules.check_mix(request.mix, list(session.stems))
         outputs = rules.check_outputs(list(request.outputs), list(session.stems))
-        begin = session_pb2.BeginTurnRequest(
-            user_id=user,
-            session_id=request.session_id,
-            request_id=request_id,
-            format=form,
-            if_busy=request.if_busy,
-            given=wordless.remix(mix_to_message(mix), outputs),
-        )
-        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
-        async for event in _read(stream, context):
+        begin.given.CopyFrom(wordless.remix(mix_to_message(mix), outputs))
+        async for event in self._begun(begin, request, context):
             yield event
 
     async def Separate(
         self, request: gateway_pb2.SeparateRequest, context: Context
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Hands out stems given as data."""
-        user = self._user(context)
-        request_id = rules.check_request_id(request.request_id)
-        form = rules.check_format(request.format)
-        session = await self._find_session(user, request.session_id)
+        begin = self._beginning(request, context)
+        session = await self._find_session(begin.user_id, request.session_id)
         outputs = rules.check_separation(request.stems, request.without, session.stems)
-        begin = session_pb2.BeginTurnRequest(
-            user_id=user,
-            session_id=request.session_id,
-            request_id=request_id,
-            format=form,
-            if_busy=request.if_busy,
-            given=wordless.separation(request.stems, request.without, outputs),
-        )
-        stream = self._turns.begin(begin, _wish(request.delivery), detached=request.detached)
-        async for event in _read(stream, context):
+        begin.given.CopyFrom(wordless.separation(request.stems, request.without, outputs))
+        async for event in self._begun(begin, request, context):
             yield event
 
     async def CancelTurn(
@@ -140,6 +115,23 @@ class TurnCalls(Calls):
             timeout=SESSION_TIMEOUT_SECONDS,
         )
         return gateway_pb2.ListTurnsResponse(turns=page.turns, next_page_token=page.next_page_token)
+
+    def _beginning(self, request: _NewTurn, context: Context) -> session_pb2.BeginTurnRequest:
+        """Returns what begins a turn, but for what is said in it."""
+        return session_pb2.BeginTurnRequest(
+            user_id=self._user(context),
+            session_id=request.session_id,
+            request_id=rules.check_request_id(request.request_id),
+            format=rules.check_format(request.format),
+            if_busy=request.if_busy,
+        )
+
+    def _begun(
+        self, begin: session_pb2.BeginTurnRequest, request: _NewTurn, context: Context
+    ) -> AsyncIterator[conversation_pb2.TurnEvent]:
+        """Begins a turn and follows it."""
+        wish = _wish(request.delivery)
+        return _read(self._turns.begin(begin, wish, detached=request.detached), context)
 
 
 def _wish(
