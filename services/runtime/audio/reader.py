@@ -27,6 +27,12 @@ SampleFormat = Literal["int16", "int24", "int32", "float32"]
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 _READ_FRAMES = 65_536
 
+# Samples of 16 bits in a WAV might be something else that was burnt onto a CD (DTS, AC-3): FFmpeg
+# looks for that in the first 5 MB, for 24 ms. As far as it looks for S/PDIF is enough. (Of other
+# containers it reads no more than it needs, and may need much: a film before its sound.)
+_WAV_OPTIONS = {"probesize": "65536"}
+_WAV_KINDS = {b"RIFF", b"RIFX", b"RF64", b"BW64"}
+
 # FFmpeg also "reads" playlists, which name other files and addresses (concat, HLS, DASH, …). A file
 # of a stranger must not make us open anything else: only these containers, and no protocol.
 _DEMUXER_OPTIONS = {
@@ -84,6 +90,8 @@ class AudioReader:
             options["protocol_whitelist"] = "file"
         else:
             source = file
+        if _is_wav(file):
+            options |= _WAV_OPTIONS
         try:
             # Tags are data of strangers: bytes that are no UTF-8 are replaced, not an error.
             self._container = av.open(source, mode="r", options=options, metadata_errors="replace")
@@ -194,6 +202,19 @@ def probe(file: Path | str | BinaryIO, stream: int = 0) -> AudioProperties:
     """
     with AudioReader(file, stream) as reader:
         return reader.properties(sum(block.shape[1] for block in reader.blocks(_READ_FRAMES)))
+
+
+def _is_wav(file: Path | str | BinaryIO) -> bool:
+    if isinstance(file, Path | str):
+        try:
+            with Path(file).open("rb") as opened:
+                return _is_wav(opened)
+        except OSError:  # FFmpeg says what is wrong with it
+            return False
+    position = file.tell()
+    head = file.read(12)
+    file.seek(position)
+    return head[:4] in _WAV_KINDS and head[8:] == b"WAVE"
 
 
 def _to_float(frame: av.AudioFrame, channels: int) -> Samples:

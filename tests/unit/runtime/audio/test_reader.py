@@ -97,6 +97,30 @@ def test_lossy_files_are_read_with_their_length_within_a_codec_frame(container, 
     assert abs(properties.frames - frames) <= 2304
 
 
+def test_what_was_burnt_onto_a_cd_in_place_of_samples_is_heard_as_it_was_meant():
+    noise = 0.2 * np.random.default_rng(4).standard_normal((2, 3 * RATE))
+    coded = encoded(noise, "spdif", "ac3").getvalue()
+    burnt = io.BytesIO()
+    with wave.open(burnt, "wb") as writer:
+        writer.setnchannels(2)
+        writer.setsampwidth(2)
+        writer.setframerate(RATE)
+        writer.writeframes(coded[: len(coded) // 4 * 4])
+    burnt.seek(0)
+    with AudioReader(burnt) as reader:
+        assert (reader.container, reader.codec) == ("wav", "ac3")
+        assert abs(np.std(reader.read(RATE)) - 0.2) < 0.02
+
+
+def test_opening_a_wav_reads_little_of_it():
+    samples = np.random.default_rng(5).integers(-(2**15), 2**15, (2, 2_000_000))
+    file = wav(samples, 2)
+    with AudioReader(file) as reader:
+        assert reader.codec == "pcm_s16le"
+        assert file.tell() < 1 << 18
+        np.testing.assert_array_equal(reader.read(1000) * 2**15, samples[:, :1000])
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"hello " * 10_000, bytes(100_000), struct.pack("<4sI4s", b"RIFF", 36, b"WAVE")],
