@@ -1,19 +1,23 @@
 """A file of a stranger costs one clear error, whatever it does to its decoder."""
 
+import asyncio
 import io
 import subprocess
 import sys
 import wave
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.demo.song import default_song
 from mixdown.audio.v1 import audio_pb2
+from services.gateway.confinement import is_supported
 from services.gateway.errors import UnsupportedAudioError
 from services.gateway.probe_worker import Limits, examine
 from services.gateway.probing import Prober
@@ -22,6 +26,7 @@ from services.runtime.audio.levels import LEVEL_RATE_HZ
 from services.runtime.audio.measured import measure
 from services.runtime.errors import UndecodableAudioError
 from services.separator.track import TrackReader, measure_levels
+from tests.patience import PATIENCE_SECONDS
 
 LIMITS = Limits(60.0, 8_000, 192_000, 2, 1 << 30, 60)
 
@@ -71,6 +76,24 @@ async def test_words_are_no_audio(tmp_path):
 async def test_audio_beyond_the_limits_is_refused_with_the_limit(tmp_path, content, word):
     with pytest.raises(UnsupportedAudioError, match=word):
         await probe(tmp_path / "song.wav", content, track_limit_seconds=60)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2])
+async def test_audio_at_the_limits_is_a_track(tmp_path, rate_hz, channels):
+    content = wav(0.1, rate_hz, channels)
+    audio = await probe(tmp_path / "song.wav", content, track_limit_seconds=0.1)
+    assert (audio.sample_rate_hz, audio.channels) == (rate_hz, channels)
+    assert audio.frames == rate_hz // 10
+
+
+def test_without_settings_the_limits_are_two_gigabytes_three_hours_and_any_rate_of_music():
+    settings_ = GatewaySettings.model_construct()
+    assert settings_.upload_limit_bytes == 2_000_000_000
+    assert settings_.track_limit_seconds == 3 * 3600
+    assert settings_.minimum_sample_rate_hz == 8_000
+    assert settings_.maximum_sample_rate_hz == 192_000
+    assert settings_.channel_limit == 2
 
 
 def test_decoding_stops_at_the_limit_of_length():
@@ -134,6 +157,44 @@ def test_the_worker_gives_up_memory_time_and_writing(tmp_path):
         check=False,
     )
     assert outcome.stdout.split() == ["MemoryError", "OSError", "5"], outcome.stderr
+
+
+@pytest.mark.skipif(not is_supported(), reason="there is no seccomp filter here")
+async def test_whoever_decodes_is_confined_sees_nothing_of_ours_and_dies_with_its_caller(tmp_path):
+    path = tmp_path / "hours.wav"
+    path.write_bytes(wav(1))
+    with path.open("rb+") as file:  # hours of silence, which take no room on the disk
+        file.seek(4)
+        file.write((2**32 - 1).to_bytes(4, "little"))
+        file.seek(40)
+        file.write((2**32 - 1).to_bytes(4, "little"))
+        file.truncate(2**32 - 1)
+        check = asyncio.create_task(prober(track_limit_seconds=1e9).probe(file))
+        worker = None
+
+        def is_at_work() -> bool:
+            nonlocal worker
+            worker = next(iter(psutil.Process().children()), None)
+            return worker is not None and "Seccomp:\t2" in status_of(worker)
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not is_at_work():  # noqa: ASYNC110 - another process does it
+                await asyncio.sleep(0.02)
+        assert "NoNewPrivs:\t1" in status_of(worker)
+        for kind, limit in (("AS", 1 << 30), ("CPU", 300), ("FSIZE", 0), ("CORE", 0)):
+            assert worker.rlimit(getattr(psutil, f"RLIMIT_{kind}"))[0] == limit, kind
+        assert worker.net_connections("all") == []
+        assert set(worker.environ()) <= {
+            *("PATH", "PYTHONPATH", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "LC_CTYPE")
+        }
+        check.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await check
+        assert not worker.is_running()
+
+
+def status_of(process: psutil.Process) -> str:
+    return Path(f"/proc/{process.pid}/status").read_text()
 
 
 async def test_the_levels_that_a_model_needs_are_measured_by_the_way():
