@@ -36,7 +36,7 @@ class Server:
             raises.
 
     After `start`, `port` tells the port, and `metrics_port` that of the metrics, 0 where none are
-    served; `run` serves until SIGTERM or SIGINT.
+    served; `run` serves until SIGTERM or SIGINT, or until `fail`.
     """
 
     def __init__(
@@ -52,6 +52,8 @@ class Server:
         self._on_drain = on_drain
         self._until_ready = until_ready
         self._becoming_ready: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._failure: Exception | None = None
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[RequestInterceptor()],
@@ -109,6 +111,11 @@ class Server:
         for service in ("", *self._services):
             await self._health.set(service, status)
 
+    def fail(self, error: Exception) -> None:
+        """Has `run` stop as at a signal, and then raise `error`: only a new process can serve."""
+        self._failure = self._failure or error
+        self._stopping.set()
+
     async def stop(self) -> None:
         """Says NOT_SERVING, then takes no new call and lets the others end within `drain_seconds`.
 
@@ -130,27 +137,25 @@ class Server:
         """Serves until SIGTERM or SIGINT, then drains.
 
         Raises:
-            Exception: what `until_ready` raised.
+            Exception: what `until_ready` raised, or what `fail` was told.
         """
-        stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stopping.set)
+            loop.add_signal_handler(name, self._stopping.set)
         await self.start()
         if self._becoming_ready is not None:
-            self._becoming_ready.add_done_callback(
-                lambda task: stopping.set() if _has_failed(task) else None
-            )
-        await stopping.wait()
+            self._becoming_ready.add_done_callback(self._fail_with)
+        await self._stopping.wait()
         _log.info(
             "draining",
             notice_seconds=self._settings.drain_notice_seconds,
             seconds=self._settings.drain_seconds,
         )
         await self.stop()
-        if self._becoming_ready is not None and _has_failed(self._becoming_ready):
-            self._becoming_ready.result()
+        if self._failure is not None:
+            raise self._failure
 
-
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    return not task.cancelled() and task.exception() is not None
+    def _fail_with(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self.fail(error)
