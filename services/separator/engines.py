@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
 
 from services.separator import metrics
-from services.separator.backends.backend import Backend
+from services.separator.backends.backend import Backend, DeadDeviceError
 from services.separator.backends.choice import BackendChoice
-from services.separator.errors import SeparatorError
+from services.separator.errors import DeviceLostError, SeparatorError
 from services.separator.models import SeparationModel, describe_model
 from services.separator.registry import Registry
 from services.separator.weights import WeightsChain
@@ -45,15 +45,22 @@ class Engines:
         weights: Where weights come from.
         choice: Picks the backend of a model.
         limit: Models kept in memory. More may be there for a while where all are in use.
+        on_device_lost: Called when the device computes nothing any more.
     """
 
     def __init__(
-        self, registry: Registry, weights: WeightsChain, choice: BackendChoice, limit: int
+        self,
+        registry: Registry,
+        weights: WeightsChain,
+        choice: BackendChoice,
+        limit: int,
+        on_device_lost: Callable[[], object] = lambda: None,
     ) -> None:
         self._registry = registry
         self._weights = weights
         self._choice = choice
         self._limit = limit
+        self._on_device_lost = on_device_lost
         self._places: OrderedDict[str, _Place] = OrderedDict()
         self._loading = asyncio.Lock()  # one at a time: loading takes memory and every core
 
@@ -65,6 +72,7 @@ class Engines:
             UnknownModelError: there is no such model.
             WeightsUnavailableError: its weights cannot be had.
             BackendUnavailableError: the device that the settings name cannot compute it.
+            DeviceLostError: the device computes nothing any more.
         """
         self._registry.find(name)
         place = await self._place(name)
@@ -98,6 +106,10 @@ class Engines:
                 except SeparatorError as error:
                     metrics.LOAD_FAILURES.labels(name, error.reason).inc()
                     raise
+                except DeadDeviceError as error:
+                    _log.error("the device is lost", model=name, error=str(error))
+                    self._on_device_lost()
+                    raise DeviceLostError from error
                 self._places[name] = _Place(engine)
             self._places.move_to_end(name)
             return self._places[name]

@@ -8,6 +8,7 @@ MixdownError
 │   ├── InvalidShiftsError          INVALID_ARGUMENT / INVALID_SHIFTS
 │   ├── QueueFullError              RESOURCE_EXHAUSTED / QUEUE_FULL
 │   ├── OutOfDeviceMemoryError      RESOURCE_EXHAUSTED / OUT_OF_MEMORY
+│   ├── DeviceLostError             UNAVAILABLE / DEVICE_LOST
 │   ├── WeightsUnavailableError     FAILED_PRECONDITION / WEIGHTS_UNAVAILABLE
 │   ├── DamagedWeightsError         FAILED_PRECONDITION / WEIGHTS_UNAVAILABLE
 │   └── BackendUnavailableError     FAILED_PRECONDITION / BACKEND_UNAVAILABLE
@@ -66,6 +67,18 @@ class OutOfDeviceMemoryError(SeparatorError):
 
     code = StatusCode.RESOURCE_EXHAUSTED
     reason = "OUT_OF_MEMORY"
+
+
+class DeviceLostError(SeparatorError):
+    """The device computes nothing any more for this process, which ends; another one may."""
+
+    code = StatusCode.UNAVAILABLE
+    reason = "DEVICE_LOST"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The device that separates has failed. Please try again.", retry_after_seconds=1.0
+        )
 
 
 class WeightsUnavailableError(SeparatorError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -110,8 +111,15 @@ def observe(
     if torch.cuda.is_available():
         DEVICE_MEMORY.labels("allocated").set_function(torch.cuda.memory_allocated)
         DEVICE_MEMORY.labels("reserved").set_function(torch.cuda.memory_reserved)
-        DEVICE_MEMORY.labels("free").set_function(lambda: torch.cuda.mem_get_info()[0])
-        DEVICE_MEMORY.labels("total").set_function(lambda: torch.cuda.mem_get_info()[1])
+        DEVICE_MEMORY.labels("free").set_function(lambda: _memory_info()[0])
+        DEVICE_MEMORY.labels("total").set_function(lambda: _memory_info()[1])
+
+
+def _memory_info() -> tuple[float, float]:
+    try:
+        return torch.cuda.mem_get_info()
+    except RuntimeError:  # of a GPU that has failed nothing is known; all else can be told
+        return math.nan, math.nan
 
 
 def tell_model(model: str, load_seconds: float) -> None:

@@ -8,10 +8,14 @@ import time
 import structlog
 
 from services.separator import metrics
-from services.separator.backends.backend import DeviceMemoryError
+from services.separator.backends.backend import DeadDeviceError, DeviceMemoryError
 from services.separator.backends.parity import parity_probe
 from services.separator.engines import Engine, Engines
-from services.separator.errors import OutOfDeviceMemoryError, SeparatorError
+from services.separator.errors import (
+    DeviceLostError,
+    OutOfDeviceMemoryError,
+    SeparatorError,
+)
 from services.separator.worker_thread import in_thread
 
 _log = structlog.get_logger("mixdown.separator.readiness")
@@ -34,7 +38,11 @@ class Readiness:
         self._pause_seconds = pause_seconds
 
     async def wait(self) -> None:
-        """Returns once the model is loaded and each of its networks has computed a segment."""
+        """Returns once the model is loaded and each of its networks has computed a segment.
+
+        Raises:
+            DeviceLostError: the device computes nothing any more.
+        """
         began = time.monotonic()
         metrics.READY.set(0)
         pause_seconds = self._pause_seconds
@@ -43,6 +51,8 @@ class Readiness:
                 async with self._engines.use(self._model) as engine:
                     await in_thread(_warm_up, engine)
                 break
+            except DeviceLostError:
+                raise  # trying again helps in another process only
             except SeparatorError as error:
                 _log.warning(
                     "not ready",
@@ -67,3 +77,5 @@ def _warm_up(engine: Engine) -> None:
             "This model does not fit into the device's memory.",
             metadata={"model": engine.model.name},
         ) from error
+    except DeadDeviceError as error:
+        raise DeviceLostError from error

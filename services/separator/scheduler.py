@@ -7,7 +7,7 @@ same network and have the same length.
 
 The loop is `schedule → run → hand out`. All of it runs on the event loop but `run`, which has
 threads of its own. When a batch does not fit into the device's memory, half of it is tried, and no
-larger batch again.
+larger batch again. When the device is lost, so is all work: what waits, and what comes later.
 """
 
 from __future__ import annotations
@@ -26,9 +26,14 @@ import structlog
 
 from services.runtime.audio.reader import Samples
 from services.separator import metrics
-from services.separator.backends.backend import Backend, DeviceMemoryError, StemBatch
+from services.separator.backends.backend import (
+    Backend,
+    DeadDeviceError,
+    DeviceMemoryError,
+    StemBatch,
+)
 from services.separator.batch import Waiting, choose_batch
-from services.separator.errors import OutOfDeviceMemoryError
+from services.separator.errors import DeviceLostError, OutOfDeviceMemoryError
 from services.separator.overlap_add import StemSamples
 
 _log = structlog.get_logger("mixdown.separator.scheduler")
@@ -83,10 +88,13 @@ class Scheduler:
     Args:
         depth: Batches handed to the device at once, each in a thread. With 2 a GPU is given its
             next batch while it computes one.
+        on_device_lost: Called once, when the device computes nothing any more.
     """
 
-    def __init__(self, depth: int = 1) -> None:
+    def __init__(self, depth: int = 1, on_device_lost: Callable[[], object] = lambda: None) -> None:
         self.statistics = SchedulerStatistics()
+        self._on_device_lost = on_device_lost
+        self._is_device_lost = False
         self._tracks: OrderedDict[Hashable, deque[_Work]] = OrderedDict()
         self._limits: WeakKeyDictionary[Backend, int] = WeakKeyDictionary()
         self._step_seconds: WeakKeyDictionary[Backend, float] = WeakKeyDictionary()
@@ -115,10 +123,13 @@ class Scheduler:
             due: When a listener wants it; asked before each batch.
 
         Returns:
-            `float32` `[stems, channels, frames]`, or OutOfDeviceMemoryError, or what the backend
-            raised.
+            `float32` `[stems, channels, frames]`, or OutOfDeviceMemoryError, DeviceLostError, or
+            what the backend raised.
         """
         result: Result = asyncio.get_running_loop().create_future()
+        if self._is_device_lost:
+            _fail(result, DeviceLostError())
+            return result
         work = _Work(backend, member, samples, due, result)
         self._tracks.setdefault(track, deque()).append(work)
         self._arrived.set()
@@ -190,15 +201,14 @@ class Scheduler:
 
     async def _run(self, batch: list[_Work]) -> None:
         began = time.monotonic()
-        backend, member = batch[0].backend, batch[0].member
-        samples = np.stack([work.samples for work in batch])
-        running = asyncio.get_running_loop().run_in_executor(
-            self._device, backend.run, member, samples
-        )
+        backend = batch[0].backend
+        running = asyncio.get_running_loop().run_in_executor(self._device, _compute, batch)
         await asyncio.wait({running})
         error = running.exception()
         if isinstance(error, DeviceMemoryError):
             await self._shrink(batch, error)
+        elif isinstance(error, DeadDeviceError):
+            self._give_up(batch, error)
         else:
             self._count(backend, len(batch), time.monotonic() - began)
             _hand_out(batch, error, None if error else running.result())
@@ -210,6 +220,15 @@ class Scheduler:
         self.statistics.segments += segments
         self.statistics.busy_seconds += seconds
         metrics.count_batch(backend.name, segments, backend.max_batch, seconds)
+
+    def _give_up(self, batch: list[_Work], error: DeadDeviceError) -> None:
+        waiting = [work for queue in self._tracks.values() for work in queue]
+        self._tracks.clear()
+        _hand_out([*batch, *waiting], DeviceLostError())
+        if not self._is_device_lost:  # the other batch on the device tells it too
+            self._is_device_lost = True
+            _log.error("the device is lost", backend=batch[0].backend.name, error=str(error))
+            self._on_device_lost()
 
     async def _shrink(self, batch: list[_Work], error: DeviceMemoryError) -> None:
         metrics.MEMORY_EXHAUSTED.inc()
@@ -227,6 +246,11 @@ class Scheduler:
             await self._run(part)
 
 
+def _compute(batch: list[_Work]) -> StemBatch:
+    first = batch[0]
+    return first.backend.run(first.member, np.stack([work.samples for work in batch]))
+
+
 def _hand_out(
     batch: list[_Work], error: BaseException | None, outputs: StemBatch | None = None
 ) -> None:
@@ -234,6 +258,11 @@ def _hand_out(
         if work.result.done():  # cancelled while it was computed
             continue
         if error is not None:
-            work.result.set_exception(error)
+            _fail(work.result, error)
         elif outputs is not None:
             work.result.set_result(outputs[index])
+
+
+def _fail(result: Result, error: BaseException) -> None:
+    result.set_exception(error)
+    result.exception()  # of a track that has failed already, nobody looks at the rest

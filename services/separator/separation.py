@@ -227,11 +227,12 @@ async def _follow(
     told = -1.0
     while True:
         changed = computation.changed
+        finished = computation.finished  # as it is checked: it may fail while the caller reads
         computation.check()
         if computation.fraction != told:
             told = computation.fraction
             yield computation.ready_frames, Progress(told, computation.eta_seconds)
-        if computation.finished:
+        if finished:
             return
         # What came while the caller read is not to be waited for.
         if changed is computation.changed:

@@ -18,6 +18,7 @@ from services.separator.computation import Rooms
 from services.separator.computations import Computations
 from services.separator.cores import available_cores
 from services.separator.engines import Engines
+from services.separator.errors import DeviceLostError
 from services.separator.readiness import Readiness
 from services.separator.registry import Registry
 from services.separator.scheduler import Scheduler
@@ -66,10 +67,12 @@ class SeparatorService:
             weights_chain(settings),
             backend_choice(settings),
             settings.models_in_memory,
+            self._lose_device,
         )
         # A GPU should have its next batch before it has told of the last one.
         on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
-        self.scheduler = Scheduler(depth=2 if on_gpu else 1)
+        self.scheduler = Scheduler(2 if on_gpu else 1, self._lose_device)
+        self._servers: list[Server] = []
         admission = Admission(settings.running_tracks, settings.queue_limit)
         metrics.observe(
             waiting_tracks=lambda: admission.waiting,
@@ -101,7 +104,7 @@ class SeparatorService:
         """
         metrics.READY.set(not self._settings.preload)
         readiness = Readiness(self.engines, self._settings.default_model)
-        return Server(
+        server = Server(
             self._settings,
             [SERVICE],
             lambda server: separator_pb2_grpc.add_SeparatorServiceServicer_to_server(
@@ -109,6 +112,14 @@ class SeparatorService:
             ),
             until_ready=readiness.wait if self._settings.preload else None,
         )
+        self._servers.append(server)
+        return server
+
+    def _lose_device(self) -> None:
+        """Ends the process: a GPU that has failed answers this one with errors for good."""
+        metrics.READY.set(0)
+        for server in self._servers:
+            server.fail(DeviceLostError())
 
     async def __aenter__(self) -> Self:
         return self

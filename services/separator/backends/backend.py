@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -22,14 +23,46 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch says by an error that a device's memory, or pinned memory, ran out.
 
     Its allocator has an exception of its own; what fails within CUDA and its libraries comes as a
-    plain RuntimeError ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED").
+    plain RuntimeError ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"). Where it ran out
+    while a run was recorded, the error tells of the recording, and the one before it of the memory.
 
     >>> is_out_of_memory(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
     True
     >>> is_out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
     False
     """
-    return "out of memory" in str(error) or "_ALLOC_FAILED" in str(error)
+    if "out of memory" in str(error) or "_ALLOC_FAILED" in str(error):
+        return True
+    before = error.__context__
+    return isinstance(before, RuntimeError) and is_out_of_memory(before)
+
+
+class DeadDeviceError(Exception):
+    """The device computes nothing any more, whatever it is given: this process has lost it."""
+
+
+def meaning_of(error: RuntimeError, check: Callable[[], None]) -> Exception:
+    """Returns what an error of PyTorch on a device means for what is computed next.
+
+    After some errors a GPU answers every call of the process with an error, until the process ends:
+    an illegal access, memory beyond correction, a card that fell off its bus. There are many names
+    for it, so the device is asked.
+
+    Args:
+        error: What was raised.
+        check: Computes something small on the device. Raises RuntimeError where that fails.
+
+    Returns:
+        DeviceMemoryError where memory ran out, DeadDeviceError where the check fails too, else the
+        error itself: it concerns what was computed, and nothing else.
+    """
+    if is_out_of_memory(error):
+        return DeviceMemoryError(str(error))
+    try:
+        check()
+    except RuntimeError as lasting:
+        return error if is_out_of_memory(lasting) else DeadDeviceError(str(error))
+    return error
 
 
 class Backend(Protocol):
@@ -54,6 +87,7 @@ class Backend(Protocol):
 
         Raises:
             DeviceMemoryError: the batch does not fit.
+            DeadDeviceError: neither this batch nor any other can be computed from now on.
         """
         ...
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import structlog
 import torch
@@ -21,7 +21,8 @@ from services.separator.models import SeparationModel
 
 _log = structlog.get_logger("mixdown.separator.backends")
 
-Precision = Literal["fp32", "bf16"]
+_Precision = TypeVar("_Precision", bound=str)
+"""What a device computes with; each has "fp32", and "bf16", though perhaps slowly."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class BackendChoice:
         return self._first_exact(
             model,
             reference,
-            cuda_precision(),
+            cuda_precision(torch.cuda.get_device_capability()),
             f"cuda {device} {torch.__version__}",
             lambda precision: CudaBackend(
                 model, precision, self.max_batch, record=self.record_runs
@@ -103,15 +104,15 @@ class BackendChoice:
         self,
         model: SeparationModel,
         reference: Backend,
-        native: Precision,
+        native: _Precision,
         device: str,
-        make: Callable[[Precision], Backend],
+        make: Callable[[_Precision], Backend],
     ) -> Backend:
         """Returns the fastest precision that is exact enough: the device's own, else fp32."""
-        wanted = native if self.precision == "auto" else self.precision
-        candidates: list[Precision] = [wanted]
+        wanted = native if self.precision == "auto" else cast("_Precision", self.precision)
+        candidates = [wanted]
         if self.precision == "auto" and wanted != "fp32":
-            candidates.append("fp32")
+            candidates.append(cast("_Precision", "fp32"))
         parity = 0.0
         for precision in candidates:
             backend = make(precision)

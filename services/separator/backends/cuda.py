@@ -3,14 +3,19 @@
 Three streams: segments come in on one, are computed on the second and leave on the third. The
 scheduler hands over a second batch while the first is computed, each in a thread of its own; so a
 batch's copies go on while the other is computed, and the GPU need not wait for the host.
+
+A thread holds on to its batch until the result has left the GPU. So no memory of it is given to
+anything else before, though three streams work on it, and the allocator need not be told of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import threading
 from typing import Any, Literal
 
+import numpy as np
 import structlog
 import torch
 
@@ -19,16 +24,24 @@ from services.separator.backends.backend import (
     SegmentBatch,
     StemBatch,
     is_out_of_memory,
+    meaning_of,
 )
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
-from services.separator.backends.recordings import Recordings, Run, recordable_size
+from services.separator.backends.recordings import (
+    Recordings,
+    Run,
+    largest_rehearsed,
+    recordable_size,
+)
 from services.separator.backends.spectral_core import join_branches, spectrogram_of
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import Member, SeparationModel
 
 _log = structlog.get_logger("mixdown.separator.cuda")
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 MOST_SEGMENTS = 16
 """The largest batch that is chosen by itself; larger ones make others wait and gain little."""
@@ -36,10 +49,22 @@ MOST_SEGMENTS = 16
 _SPARE = 0.8  # of the free memory: recordings and the allocator's rounding want the rest
 _WARM_UP_RUNS = 3
 
+_one_at_a_time = threading.Lock()
+"""Held while a batch is computed or a run recorded: a process may record one run at a time."""
 
-def cuda_precision() -> Precision:
-    """Returns bf16 where the GPU computes with it natively (Ampere and later), else fp32."""
-    return "bf16" if torch.cuda.get_device_capability()[0] >= 8 else "fp32"
+
+def cuda_precision(capability: tuple[int, int]) -> Precision:
+    """Returns what a GPU's matrix units compute with, of what a network's values fit into best.
+
+    Args:
+        capability: The GPU's, as `torch.cuda.get_device_capability` tells it.
+
+    >>> [cuda_precision(capability) for capability in ((6, 1), (7, 5), (8, 0), (9, 0))]
+    ['fp32', 'fp16', 'bf16', 'bf16']
+    """
+    if capability >= (8, 0):  # Ampere and later
+        return "bf16"
+    return "fp16" if capability >= (7, 0) else "fp32"  # Volta and Turing; Pascal has none
 
 
 def fitting_batch(free_bytes: int, segment_bytes: int) -> int:
@@ -63,13 +88,16 @@ class CudaBackend:
 
     Args:
         model: The model; its own networks stay on the CPU.
-        precision: bf16 runs under autocast, the Fourier transforms in fp32 all the same.
+        precision: bf16 and fp16 run under autocast, the Fourier transforms in fp32 all the same.
+            What gets too large for fp16 is computed again in fp32.
         max_batch: Most segments at once, rounded down to a power of two, as batches are recorded;
-            0 for what fits into the device's memory.
-        record: Whether to record runs of networks whose segments have one length.
+            0 for what fits into the device's memory. Fewer where these do not fit.
+        record: Whether to record runs of networks whose segments have one length: at once, for
+            every size of batch.
 
     Raises:
         BackendUnavailableError: there is no GPU, or the model does not fit into its memory.
+        DeadDeviceError: the GPU has failed.
     """
 
     name = "cuda"
@@ -93,52 +121,86 @@ class CudaBackend:
         self._coming, self._computing, self._leaving = streams(), streams(), streams()
         self._pool = torch.cuda.graph_pool_handle()
         self._recordings = Recordings(self._record, self._plain)
-        self._one_at_a_time = threading.Lock()
         try:
             self._networks += [_network_on(self._device, member) for member in model.members]
             torch.cuda.synchronize()  # the weights went there on another stream
             self.max_batch = recordable_size(max_batch or self._measured_batch(model))
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
+            self.max_batch = largest_rehearsed(
+                self.max_batch, lambda segments: self._rehearse(model, segments), record=record
+            )
+        except DeviceMemoryError as error:
             self.close()
-            raise BackendUnavailableError(
-                "The model does not fit into the GPU's memory.", metadata={"model": model.name}
-            ) from error
+            raise _too_large(model) from error
+        except RuntimeError as error:
+            meaning = meaning_of(error, self._check)
+            self.close()
+            if isinstance(meaning, DeviceMemoryError):
+                raise _too_large(model) from error
+            if meaning is error:
+                raise
+            raise meaning from error
 
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
-        """Runs network `member`. Raises DeviceMemoryError."""
+        """Runs network `member`. Raises DeviceMemoryError and DeadDeviceError."""
         try:
             with torch.inference_mode():
                 return self._run(member, batch)
         except RuntimeError as error:
-            if not is_out_of_memory(error):
+            meaning = meaning_of(error, self._check)
+            if meaning is error:
                 raise
-            torch.cuda.empty_cache()
-            raise DeviceMemoryError(str(error)) from error
+        # Here and not above: as long as the error is handled, it holds what the network had made.
+        if isinstance(meaning, DeviceMemoryError):
+            self._free()
+        raise meaning
 
     def close(self) -> None:
         """Frees the GPU's memory."""
-        torch.cuda.synchronize()
-        self._recordings.clear()
+        with contextlib.suppress(RuntimeError):  # a GPU that has failed has nothing to be freed
+            self._free()
         self._networks.clear()
-        torch.cuda.empty_cache()
+        with contextlib.suppress(RuntimeError):
+            torch.cuda.empty_cache()
+
+    def _free(self) -> None:
+        """Drops all recordings; those that are needed are made again."""
+        with _one_at_a_time:
+            torch.cuda.synchronize()
+            self._recordings.clear()
+            self._pool = torch.cuda.graph_pool_handle()  # the old one ends with its last recording
+            torch.cuda.empty_cache()
+
+    def _check(self) -> None:
+        torch.cuda.synchronize()
+        torch.ones(1, device=self._device).cpu()
 
     def _run(self, member: int, batch: SegmentBatch) -> StemBatch:
         with torch.cuda.stream(self._coming):
             mix = torch.from_numpy(batch).pin_memory().to(self._device, non_blocking=True)
             arrived = self._coming.record_event()
-        with self._one_at_a_time, torch.cuda.stream(self._computing):
+        with _one_at_a_time, torch.cuda.stream(self._computing):
             self._computing.wait_event(arrived)
-            mix.record_stream(self._computing)  # not to be reused before that has read it
             output = self._compute(member, mix)
+            is_sound = torch.isfinite(output).all() if self._precision == "fp16" else None
             computed = self._computing.record_event()
+        stems = self._fetched(output, computed)
+        if is_sound is None or bool(is_sound):  # it has been computed: nothing is waited for
+            return stems
+        _log.warning("too large for fp16: computed again in fp32", member=member)
+        with _one_at_a_time, torch.cuda.stream(self._computing):
+            output = self._networks[member](mix).float()
+            computed = self._computing.record_event()
+        return self._fetched(output, computed)
+
+    def _fetched(self, output: torch.Tensor, computed: Any) -> StemBatch:
+        """Returns on the host what was computed, once it is there."""
+        event: Any = torch.cuda.Event
+        left = event(blocking=True)  # others need the core that would wait in a loop
         with torch.cuda.stream(self._leaving):
             self._leaving.wait_event(computed)
-            output.record_stream(self._leaving)
             host = torch.empty(output.shape, dtype=torch.float32, pin_memory=True)
             host.copy_(output, non_blocking=True)
-            left = self._leaving.record_event()
+            left.record(self._leaving)
         left.synchronize()
         stems: StemBatch = host.numpy()
         return stems
@@ -151,11 +213,23 @@ class CudaBackend:
     def _plain(self, member: int, mix: torch.Tensor) -> torch.Tensor:
         # Without its cache: what that keeps of one recording would be freed under the next.
         autocast = torch.autocast(
-            "cuda", torch.bfloat16, enabled=self._precision == "bf16", cache_enabled=False
+            "cuda",
+            _DTYPES.get(self._precision),
+            enabled=self._precision in _DTYPES,
+            cache_enabled=False,
         )
         with autocast:
             output: torch.Tensor = self._networks[member](mix).float()
         return output
+
+    def _rehearse(self, model: SeparationModel, segments: int) -> None:
+        """Runs every network on so many segments, by the way that all will go.
+
+        What it takes besides the network's own memory is there then: recordings, pinned memory.
+        """
+        for number, member in enumerate(model.members):
+            frames = member.input_frames(member.segment_frames)
+            self.run(number, np.zeros((segments, model.channels, frames), np.float32))
 
     def _record(self, member: int, batch: torch.Tensor) -> Run:
         given = batch.clone()
@@ -203,6 +277,12 @@ class CudaBackend:
             free_mib=free_bytes >> 20,
         )
         return segments
+
+
+def _too_large(model: SeparationModel) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        "The model does not fit into the GPU's memory.", metadata={"model": model.name}
+    )
 
 
 def _lies_channels_last(member: Member) -> bool:

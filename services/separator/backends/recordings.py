@@ -3,6 +3,7 @@
 On a GPU, a network of many small kernels spends as long on being told each kernel as on computing
 it. A recording (a CUDA graph) tells the device all of them at once, but holds for one shape only:
 so batches are filled up to a few sizes, and each size is recorded when it is first needed.
+`largest_rehearsed` needs them all at the start.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import structlog
 import torch
 from torch.nn import functional
 
-from services.separator.backends.backend import is_out_of_memory
+from services.separator.backends.backend import DeviceMemoryError, is_out_of_memory
 
 _log = structlog.get_logger("mixdown.separator.recordings")
 
@@ -40,6 +41,33 @@ def recordable_size(segments: int) -> int:
     [1, 2, 2, 8, 16]
     """
     return 1 << segments.bit_length() - 1
+
+
+def largest_rehearsed(most: int, rehearse: Callable[[int], None], *, record: bool) -> int:
+    """Returns the largest size of batch that goes through, `most` or a half, a quarter … of it.
+
+    Every size below is rehearsed too where runs are recorded, so that no listener waits for it.
+    From the largest to the smallest, so that the small ones find room in the memory of the large.
+
+    Args:
+        most: The size to begin with, a power of two.
+        rehearse: Runs batches of a size. Raises DeviceMemoryError, and has freed what it took.
+        record: Whether each size is recorded.
+
+    Raises:
+        DeviceMemoryError: not even one segment goes through.
+    """
+    while True:
+        sizes = [most >> halvings for halvings in range(most.bit_length())]
+        try:
+            for size in sizes if record else sizes[:1]:
+                rehearse(size)
+        except DeviceMemoryError:
+            if most == 1:
+                raise
+            most //= 2
+        else:
+            return most
 
 
 class Recordings:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from services.separator.backends.backend import DeviceMemoryError
 from services.separator.backends.recordings import (
     Recordings,
     Run,
+    largest_rehearsed,
     recordable_size,
     recorded_size,
 )
@@ -114,3 +116,29 @@ def test_sizes_never_fall_short_and_never_double() -> None:
         assert segments <= recorded_size(segments) < 2 * segments + 1
         # What is chosen so is recorded as it is: it is filled up with nothing.
         assert recorded_size(recordable_size(segments)) == recordable_size(segments) <= segments
+
+
+@pytest.mark.parametrize("room", [1, 2, 3, 7, 8, 100])
+@pytest.mark.parametrize("record", [True, False])
+def test_the_largest_batch_that_goes_through_is_found_and_those_below_are_recorded(
+    room: int, record: bool
+) -> None:
+    rehearsed: list[int] = []
+
+    def rehearse(segments: int) -> None:
+        if segments > room:
+            rehearsed.clear()  # all that was taken is free again
+            raise DeviceMemoryError("full")
+        rehearsed.append(segments)
+
+    most = largest_rehearsed(8, rehearse, record=record)
+    assert most == min(8, recordable_size(room))
+    assert rehearsed == ([size for size in (8, 4, 2, 1) if size <= most] if record else [most])
+
+
+def test_what_has_no_room_for_one_segment_is_not_tried_for_ever() -> None:
+    def rehearse(_: int) -> None:
+        raise DeviceMemoryError("full")
+
+    with pytest.raises(DeviceMemoryError):
+        largest_rehearsed(16, rehearse, record=True)

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from services.separator.backends.backend import DeviceMemoryError
-from services.separator.errors import OutOfDeviceMemoryError
+from services.separator.backends.backend import DeadDeviceError, DeviceMemoryError
+from services.separator.errors import DeviceLostError, OutOfDeviceMemoryError
 from services.separator.scheduler import Due, Result, Scheduler
 from tests.patience import PATIENCE_SECONDS
 
@@ -29,7 +29,7 @@ class Device:
     def __init__(self, max_batch: int = 1, memory: int = 100) -> None:
         self.max_batch = max_batch
         self.batches: list[list[float]] = []
-        self.broken = False
+        self.broken = self.dead = False
         self.inside = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -40,6 +40,8 @@ class Device:
         assert self.gate.wait(PATIENCE_SECONDS)
         if len(batch) > self._memory:
             raise DeviceMemoryError("full")
+        if self.dead:
+            raise DeadDeviceError("an illegal memory access was encountered")
         if self.broken:
             raise RuntimeError("broken")
         self.batches.append([float(segment[0, 0]) for segment in batch])
@@ -198,6 +200,28 @@ async def test_a_backend_that_breaks_fails_its_work_only(scheduler: Scheduler) -
         await scheduler.submit("a", device, 0, segment(1))
     device.broken = False
     assert float((await scheduler.submit("b", device, 0, segment(1)))[0, 0, 0]) == 2
+
+
+async def test_a_device_that_is_lost_takes_all_work_with_it_and_is_told_once() -> None:
+    told: list[str] = []
+    scheduler, device = Scheduler(2, lambda: told.append("lost")), Device()
+    device.gate.clear()
+    results = [
+        scheduler.submit(track, backend, 0, segment(value))
+        for value, (track, backend) in enumerate([("a", device), ("b", device), ("a", Device())])
+    ]
+    results += [scheduler.submit("a", device, 0, segment(value)) for value in range(10)]
+    await until_inside(device, 2)
+    device.dead = True
+    device.gate.set()
+    for result in results:
+        with pytest.raises(DeviceLostError):
+            await result
+    assert told == ["lost"]
+    assert device.inside <= 2 + 2  # what waits is not tried, however much it is
+    with pytest.raises(DeviceLostError):
+        await scheduler.submit("c", Device(), 0, segment(1))
+    await scheduler.close()
 
 
 async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_one() -> None:
