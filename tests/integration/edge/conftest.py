@@ -15,6 +15,7 @@ from typing import Any
 
 import grpc
 import jwt
+import psutil
 import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -131,10 +132,18 @@ class OpenEdge:
 
     port: int
     suite: Suite
+    envoy: subprocess.Popen[bytes]
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def memory_mib(self) -> dict[str, float]:
+        """What each process on the way of audio to its reader has for itself."""
+        names = ("gateway", "gateway-2", "remixer")
+        pids = {"envoy": self.envoy.pid, **{name: self.suite.processes[name].pid for name in names}}
+        found = {name: psutil.Process(pid).memory_full_info().uss for name, pid in pids.items()}
+        return {name: size / (1 << 20) for name, size in found.items()}
 
 
 @pytest.fixture(scope="session")
@@ -175,9 +184,9 @@ def open_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEdge]:
         for name in ("gateway", "gateway-2"):
             suite.start(name, "services.gateway", **gateway)
         suite.wait(reaching=False)
-        with running_envoy(settings, add_gateway):
+        with running_envoy(settings, add_gateway) as envoy:
             suite.wait("gateway", "gateway-2")
-            yield OpenEdge(settings.port, suite)
+            yield OpenEdge(settings.port, suite, envoy)
     finally:
         suite.stop()
 
@@ -198,7 +207,7 @@ def running_envoy(
     change: Callable[[dict[str, Any]], None] | None = None,
     *,
     answers: bool = True,
-) -> Iterator[None]:
+) -> Iterator[subprocess.Popen[bytes]]:
     """Runs the real Envoy.
 
     Args:
@@ -223,7 +232,7 @@ def running_envoy(
         try:
             if answers:
                 wait(settings.port, envoy, log)
-            yield
+            yield envoy
         finally:
             envoy.terminate()
             envoy.wait(PATIENCE_SECONDS)
