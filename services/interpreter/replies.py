@@ -67,6 +67,24 @@ def done(
     return _sentences([sentence, *(item.text for item in limitations)])
 
 
+def ask_whether(words: str, intent: Separation | Remix, before: Mix, after: Mix) -> str:
+    """Asks whether words that may only tell something ask for what was found in them."""
+    if isinstance(intent, Separation):
+        found = f"give you {_files(intent)}"
+    else:
+        changes = _joined(list(changes_between(before, after)))
+        given = f"give you {_names(intent.outputs)}" if intent.outputs else ""
+        found = f"change the mix ({changes})" if changes else given or "give you the mix"
+    return f"I'm not sure that “{words[:80]}” asks me for something. Shall I {found}?"
+
+
+def _files(intent: Separation) -> str:
+    parts = [_names(intent.stems)] if intent.stems else []
+    if intent.without:
+        parts.append(f"the song without {_names(intent.without)}")
+    return " and ".join(parts)
+
+
 def _handed_out(intent: Separation) -> str:
     parts: list[str] = []
     if intent.stems:

@@ -72,10 +72,17 @@ def assembled(turn: Turn, lexemes: list[Lexeme]) -> Interpretation:
     if intent is None:
         return clarified(context, "ambiguous", replies.ask_what(), confidence=0.3)
     if isinstance(intent, History):
+        if turn.unsure:
+            reply = replies.not_understood(turn.unsure)
+            return clarified(context, "ambiguous", reply, confidence=0.4)
         found = history_interpretation(intent, context)
         confidence = round(turn.confidence, 3)
         return replace(found, limitations=tuple(limitations), confidence=confidence)
     mix = context.mix if isinstance(intent, Separation) else turn.mix
+    if turn.unsure:
+        reply = replies.ask_whether(turn.unsure, intent, context.mix, mix)
+        found = clarified(context, "ambiguous", reply, confidence=0.4)
+        return replace(found, proposal=Proposal(intent, mix), targets=_touched(turn, intent))
     proposal = _proposal_for(turn) if turn.held else None
     return Interpretation(
         intent=intent,

@@ -161,7 +161,8 @@ _ON = Lexeme("on", (("in", "in"),))
 
 
 _LEVELS = {"loud", "quiet", "hot", "prominent", "high", "low", "weak", "strong", "upfront"}
-_TOO = Lexeme("too", (("too", "too"),))
+TOO = Lexeme("too", (("too", "too"),))
+"""Makes a complaint of a level that is only told."""
 
 
 def _without_tastes(clauses: list[Clause]) -> list[Clause]:
@@ -221,7 +222,7 @@ def _complained(clause: Clause) -> Clause:
     for index in range(place + 1, len(clause.lexemes)):
         item = clause.lexemes[index]
         if item.text in _LEVELS and not clause.numbers():
-            lexemes = (*clause.lexemes[:index], _TOO, *clause.lexemes[index:])
+            lexemes = (*clause.lexemes[:index], TOO, *clause.lexemes[index:])
             return replace(clause, lexemes=lexemes)
     return clause
 

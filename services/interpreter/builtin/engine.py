@@ -9,6 +9,7 @@ from services.interpreter import replies
 from services.interpreter.builtin import talk
 from services.interpreter.builtin.answers import accepted_with_more, answer_proposal
 from services.interpreter.builtin.assembling import accepted, assembled, clarified
+from services.interpreter.builtin.assurance import quotations, unsure_words
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     NAMED_KINDS,
@@ -41,7 +42,7 @@ from services.interpreter.intent import (
     Remix,
     Separation,
 )
-from services.interpreter.language.lexemes import Lexeme, lexemes_of
+from services.interpreter.language.lexemes import Lexeme, lexemes_of, placed
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class BuiltinEngine:
         return _interpret(prompt, context)
 
 
-def _interpret(prompt: str, context: Context) -> Interpretation:
-    lexemes = plainly(with_spans(lexemes_of(prompt)))
+def _interpret(prompt: str, context: Context, *, agreed: bool = False) -> Interpretation:
+    """Interprets a prompt; one that was `agreed` to be carried out is not doubted."""
+    said = placed(with_spans(lexemes_of(prompt)))
+    lexemes = plainly(said)
     if talk.is_injection(lexemes) or talk.is_markup(prompt):
         return clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.95)
     if talk.is_foreign(lexemes):
@@ -76,6 +79,8 @@ def _interpret(prompt: str, context: Context) -> Interpretation:
     turn = _read(named if amended is None else amended, context, accepts=amended is not None)
     if meant.retracts and not any(item.has("instead") for item in named):
         turn = _read_instead(words, turn)
+    if not agreed:
+        turn.unsure = unsure_words(said, turn.acted, quotations(prompt))
     return assembled(turn, lexemes)
 
 
@@ -89,7 +94,10 @@ def _read(lexemes: list[Lexeme], context: Context, *, accepts: bool = False) -> 
         if clause.text in said and not clause.any_of(("even", "more", "less")):
             continue  # said once more, for stress
         said.add(clause.text)
+        found = turn.found
         _read_one(turn, clause)
+        if turn.found != found:
+            turn.acted.append(clause)
     return turn
 
 
@@ -128,7 +136,7 @@ def _read_instead(lexemes: list[Lexeme], turn: Turn) -> Turn:
 
 def _read_again(prompt: str, context: Context) -> Intent:
     """Understands an earlier prompt, without the turns that it may itself refer to."""
-    return _interpret(prompt, context).intent
+    return _interpret(prompt, context, agreed=True).intent
 
 
 def _read_one(turn: Turn, clause: Clause) -> None:

@@ -23,6 +23,11 @@ def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
     return _without_images(_without_bare_levels(_without_fillers(without_reasons(pieces))))
 
 
+def pieces_of_speech(lexemes: list[Lexeme]) -> list[Clause]:
+    """Cuts a prompt into pieces and drops nothing."""
+    return _pieces(lexemes)
+
+
 def _without_images(pieces: list[Clause]) -> list[Clause]:
     """Drops "…, like in a big empty church", which only paints what was said."""
     kept: list[Clause] = []

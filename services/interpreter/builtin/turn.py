@@ -42,9 +42,11 @@ class Turn:
         questions: What has to be asked.
         doubts: Clauses that look like instructions and were not understood.
         blocked: What has to be asked before anything of the prompt is carried out.
+        unsure: Words in which something to carry out was found, but which may not ask for it.
         idle: Targets that were named without a word on what to do with them.
         cued: Whether what is to be done belongs to a part of the song ("in the chorus, …").
         limitations: What was clamped or left out.
+        acted: The clauses that asked for something, in order.
         named: Targets named in this prompt, in order.
         last_named: Targets of the latest clause that named any.
         mentioned: Stems that were only spoken of ("I love the drums").
@@ -73,9 +75,11 @@ class Turn:
     questions: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     blocked: str = ""
+    unsure: str = ""
     idle: tuple[str, ...] = ()
     cued: bool = False
     limitations: list[Limitation] = field(default_factory=list)
+    acted: list[Clause] = field(default_factory=list)
     named: list[str] = field(default_factory=list)
     last_named: tuple[str, ...] = ()
     mentioned: tuple[str, ...] = ()
@@ -98,6 +102,12 @@ class Turn:
             or self.renders_mix
             or self.history
         )
+
+    @property
+    def found(self) -> tuple[object, ...]:
+        """How much was found to carry out, which only grows."""
+        found = (len(self.edits), len(self.stems), len(self.without), len(self.outputs))
+        return (*found, self.renders_mix, self.history)
 
     def add_edits(self, edits: Iterable[Edit]) -> None:
         """Adds edits, in the stretch that is spoken of, and applies them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.interpreter.language.numerals import numeral_at
 from services.interpreter.language.tokens import CLOCK, Token, tokens_of
@@ -47,13 +47,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Lexeme:
-    """A phrase with its meanings, a number, a mark, a stretch of time, or a word not known."""
+    """A phrase with its meanings, a number, a mark, a stretch of time, or a word not known.
+
+    `place` is where it stands in its prompt, −1 for what nobody said but a rule put there.
+    """
 
     text: str
     readings: tuple[Reading, ...] = ()
     number: Number | None = None
     mark: str = ""
     span: Span | None = None
+    place: int = field(default=-1, compare=False)
 
     def has(self, kind: str, *values: str) -> bool:
         """Whether a reading has this kind, and one of the values where any are given."""
@@ -70,6 +74,11 @@ class Lexeme:
     def is_unknown(self) -> bool:
         """Whether this is a word without a meaning."""
         return not (self.readings or self.number or self.mark or self.span)
+
+
+def placed(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Tells each lexeme where it stands in its prompt."""
+    return [replace(lexeme, place=place) for place, lexeme in enumerate(lexemes)]
 
 
 _FACTORS = {"khz": ("hz", 1000.0), "tone": ("semitone", 2.0), "octave": ("semitone", 12.0)}
@@ -171,7 +180,8 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
         )
     if readings and any(kind == "share" for kind, _ in readings):
         value = next(value for kind, value in readings if kind == "share")
-        return length, _number_lexeme(words, index, length, Number(float(value), "share"))
+        share, length = _of_a_unit(Number(float(value), "share"), words, index, length)
+        return length, _number_lexeme(words, index, length, share)
     number = _number_at(tokens, words, index)
     counts = index and words[index - 1] in _BEFORE_ONE
     signed = index and words[index - 1] in _SIGNS and words[index + 1 : index + 2] == ["on"]
@@ -182,6 +192,18 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
     if not length:
         return 1, Lexeme(token.text)
     return length, Lexeme(" ".join(words[index : index + length]), readings)
+
+
+def _of_a_unit(share: Number, words: list[str], index: int, length: int) -> tuple[Number, int]:
+    """Reads "a quarter of a semitone" as a number of semitones."""
+    end = index + length
+    end += words[end : end + 1] == ["of"]
+    if words[end : end + 1] not in (["a"], ["an"], ["one"]):
+        return share, length
+    unit_length, unit = _unit_at(words, end + 1)
+    if unit not in {"semitone", "tone", "octave", "db", "second"}:
+        return share, length
+    return _scaled(Number(share.value, unit)), end + 1 + unit_length - index
 
 
 def _number_lexeme(words: list[str], index: int, length: int, number: Number) -> Lexeme:
