@@ -2,8 +2,8 @@
 
 The grammar reads what is to be done; what it cannot use it passes over. Here the words that it
 passed over are weighed. A request has few shapes ("turn …", "can you …", "I want …", "the bass
-needs …", "the bass is too …", "more bass"); a stretch of a prompt that would change something and has
-none of them tells, asks, quotes or supposes. Then it is asked for first: a question costs a "yes".
+needs …", "the bass is too …", "more bass"). A stretch of a prompt that would change something and
+has none of them tells, asks, quotes or supposes; then it is asked for first, for a "yes" is cheap.
 """
 
 from __future__ import annotations
