@@ -169,6 +169,11 @@ def one_at_a_time() -> str:
     return "That changes the mix and takes a change back at once. Which of the two should I do?"
 
 
+def ask_once(target: str) -> str:
+    """Asks which of two changes of the same thing is meant."""
+    return f"That changes the {name(target)} twice the same way. Which of the two, or both?"
+
+
 def out_or_changed(targets: Iterable[str]) -> str:
     """Asks whether stems are to be left out, or only changed."""
     return f"Should the {' and '.join(sorted(targets))} be left out, or only changed?"

@@ -141,11 +141,16 @@ PARTS = {"a third": 1 / 3, "a fourth": 0.25, "a fifth": 0.2, "a sixth": 1 / 6}
 """Parts of the loudness that are intervals elsewhere."""
 
 
+_LESSENING = {"reduce", "reduced", "decrease", "decreased", "attenuate", "attenuated"}
+"""What is said of a level, but not of a pitch."""
+
+
 def says_part(clause: Clause) -> bool:
     """Whether "a third" is a part of the loudness, not an interval."""
     if says_share(clause):
         return True
     loudness = clause.has("volume") or clause.has("up", "loud") or clause.has("down", "quiet")
+    loudness = loudness or any(item.text in _LESSENING for item in clause.lexemes)
     return loudness and not clause.has("pitch") and bool(thirds(clause))
 
 

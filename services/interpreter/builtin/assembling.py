@@ -109,10 +109,18 @@ def _block_contradiction(turn: Turn) -> None:
         if isinstance(edit.change, Adjustment) and edit.change.relative and edit.range is None:
             moved.setdefault((edit.target, edit.setting), []).append(edit.change.value)
     undone = any(len(values) > 1 and abs(sum(values)) < 1e-9 for values in moved.values())
+    twice = [key[0] for key, values in moved.items() if len(values) > 1 and not _varies(values)]
+    if twice and not any(clause.any_of(("even", "more", "and")) for clause in turn.acted):
+        turn.blocked = turn.blocked or replies.ask_once(twice[0])
     handed = (*turn.outputs, *(stem for stem in turn.stems if stem not in turn.listened))
     silent = bool(turn.edits and handed) and all(turn.mix[stem].muted for stem in handed)
     if undone or silent:
         turn.blocked = turn.blocked or replies.ask_what()
+
+
+def _varies(values: list[float]) -> bool:
+    """Whether changes go both ways."""
+    return min(values) < 0 < max(values)
 
 
 def _keep_from_reset(turn: Turn) -> None:

@@ -95,6 +95,8 @@ def _shared_gain(clause: Clause, number: Number, direction: int) -> Adjustment:
         if item.number and (item.number is number or item.text in PARTS)
     )
     before = [item for item in clause.lexemes[:place] if not item.has("filler")]
+    if [item.text for item in clause.lexemes[place + 1 : place + 3]] == ["as", "loud"]:
+        return Adjustment(decibels(number.value), True)
     if (before and before[-1].has("to")) or (clause.has("of") and not direction):
         return Adjustment(decibels(number.value), True)
     if not direction:

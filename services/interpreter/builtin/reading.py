@@ -113,7 +113,8 @@ def _read_change(turn: Turn, clause: Clause, named: Named, *, bass_is_tone: bool
     brings_back = clause.has("unmute") or (
         clause.has("back") and kind == "gain" and not clause.has("down")
     )
-    if brings_back and read_unmute(turn, named) and not clause.numbers():
+    measured = clause.numbers() or clause.any_of(("half", "double"))
+    if brings_back and read_unmute(turn, named) and not measured:
         return
     _read_effect(turn, clause, named, kind, bass_is_tone=bass_is_tone)
 

@@ -22,7 +22,7 @@ _STRONG = {
     "actually no", "no sorry", "rather", "cancel that", "i said", "nah",
 }  # fmt: skip
 _WEAK = {"no", "actually", "not", "sorry", "or", "well", "let us say", "say", "and", "um", "uh"}
-_MAKE_THAT = ["make", "that"]
+_MAKE_THAT = (["make", "that"], ["make", "it"])
 _REFUSING = {"no", "nope", "nah", "wait", "no wait", "sorry", "actually", "actually no", "oops"}
 _MEANT = {"i mean", "i meant", "meant", "i said", "i mean to say"}
 _DIRECTIONS = ("up", "down", "more", "less", "side")
@@ -86,8 +86,11 @@ def _repair_at(lexemes: list[Lexeme]) -> tuple[int, int] | None:
             end += 1
         run = lexemes[start:end]
         pauses = bool(run) and (bool(run[0].mark) or run[0].text in _REFUSING)
-        if pauses and [item.text for item in lexemes[end : end + 2]] == _MAKE_THAT:
-            return (start, end + 2) if end + 2 < len(lexemes) else None
+        made = [item.text for item in lexemes[end : end + 2]]
+        if pauses and made in _MAKE_THAT:
+            refused = any(item.text in _REFUSING for item in run)
+            if refused or made == _MAKE_THAT[0]:
+                return (start, end + 2) if end + 2 < len(lexemes) else None
         if not run or end == len(lexemes):
             continue
         before = lexemes[:start]
@@ -261,6 +264,7 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
     before = [item for item in before if not item.has("decline")]
     following = lexemes[end + 1 : end + 2]
     ends = not following or bool(following[0].mark) or following[0].text in _STRONG
+    ends = ends or following[0].has("but")
     if not ends:
         return 0
     if word.number and any(item.number for item in before):
@@ -269,6 +273,11 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
     if directed and before and any(before[-1].has(kind) for kind in _DIRECTIONS):
         return end + 1 - start
     names = any(word.has(kind) for kind in ("target", "six", *INSTRUMENT_KINDS))
+    instead = [item for item in lexemes[end + 2 : end + 4] if not item.has("filler")][:1]
+    if names and not before and following[0].has("but"):
+        # "not the vocals but the drums need to be louder"
+        named = any(item.has("target") or item.has("six") for item in instead)
+        return end + 2 - start if named else 0
     meant_after = any(item.text in _MEANT for item in lexemes[end + 1 : end + 4])
     meant_before = any(item.text in _MEANT for item in before)
     renamed = bool(following and following[0].mark) and any(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from mixdown.mix import MASTER, EqBand
 from services.interpreter.builtin import amounts
 from services.interpreter.builtin.clauses import Clause
-from services.interpreter.builtin.conversation import Past
+from services.interpreter.builtin.conversation import Past, direction_of
 from services.interpreter.builtin.effects import (
     UnclearError,
 )
@@ -83,10 +83,19 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
             and not {"again", "more"} & set(clause.text.split())
         ):
             return False
-        return vary(
-            turn, clause, last_change(turn), sign=-1 if clause.has("less") else 1, share=1.0
-        )
+        past = last_change(turn)
+        if clause.has("less") and not clause.has("pronoun") and _only_lowered(past):
+            raise UnclearError("Less of what I took away, or still quieter?")
+        return vary(turn, clause, past, sign=-1 if clause.has("less") else 1, share=1.0)
     return False
+
+
+def _only_lowered(past: Past) -> bool:
+    """Whether the last change only made something quieter."""
+    edits = past.edits
+    return bool(edits) and all(
+        edit.setting == "gain_db" and direction_of(edit.change) < 0 for edit in edits
+    )
 
 
 _NOT_SO_MUCH = {"not that much", "not so much", "not quite that much", "not quite so much"}

@@ -188,7 +188,8 @@ def _starts_quantity(rest: list[Lexeme], current: list[Lexeme]) -> bool:
     said = Clause(tuple(current))
     if rest[0].text == "no":
         known = said.any_of(("more", "less", "up", "down"))
-        return known and len(coming) > 1 and _is_name(coming[1])
+        effect = len(coming) > 1 and any(coming[1].has(kind) for kind in effects)
+        return known and len(coming) > 1 and (effect or _is_name(coming[1]))
     if coming and coming[0] is rest[0] and any(coming[0].has(kind) for kind in ("small", "big")):
         coming = coming[1:]
     if len(coming) < 2 or not any(coming[0].has(*reading) for reading in _QUANTIFIERS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 from mixdown.mix import EqBand
 from services.interpreter.builtin import amounts
@@ -152,10 +153,17 @@ _MEASURED: dict[str, tuple[str, ...]] = {
 }
 
 
+def _follows_number(clause: Clause, kind: str) -> bool:
+    """Whether such a word stands behind a number: "2 more"."""
+    return any(item.number and after.has(kind) for item, after in pairwise(clause.lexemes))
+
+
 def _read_another(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "one more semitone" and "another 2 dB" as a step further the way it went."""
     numbers = clause.numbers()
-    if turn.edits or len(numbers) != 1 or not numbers[0].more or not named.is_empty:
+    back = _follows_number(clause, "toomuch")  # "1 dB too much"
+    more = back or (len(numbers) == 1 and (numbers[0].more or _follows_number(clause, "more")))
+    if turn.edits or len(numbers) != 1 or not more or not named.is_empty:
         return False
     if clause.any_of(("up", "down", "less", "remove", "off", "set", *EFFECT_KINDS)):
         return False
@@ -167,7 +175,7 @@ def _read_another(turn: Turn, clause: Clause, named: Named) -> bool:
     if not edits or len(edits) != len(past.edits):
         return False
     for edit in edits:
-        sign = -1 if direction_of(edit.change) < 0 else 1
+        sign = -1 if (direction_of(edit.change) < 0) != back else 1
         value = numbers[0].value / (100 if numbers[0].unit == "percent" else 1)
         turn.add_edits([replace(edit, change=Adjustment(sign * value, True))])
     turn.name(dict.fromkeys(edit.target for edit in edits))

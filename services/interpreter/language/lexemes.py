@@ -222,6 +222,9 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
     found = numeral_at(tokens, index)
     more = False
     if found is None:
+        step_length, step = _unit_at(words, index)
+        if step in {"semitone", "tone"} and step_length == 2 and not _is_plural(words[index + 1]):
+            return step_length, _scaled(Number(1.0, step))  # "half step up"
         if words[index] not in {"a", "an", "another", "half", "single"}:
             return None
         value = 0.5 if words[index] == "half" else 1.0
@@ -267,6 +270,10 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
     negative = token.kind == "number" and token.value < 0
     number = Number(-value if negative else value, unit, token.signed, token.is_range_end, more)
     return length + unit_length, _scaled(number)
+
+
+def _is_plural(word: str) -> bool:
+    return word.endswith("s")
 
 
 def _with_seconds(

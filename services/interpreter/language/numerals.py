@@ -41,7 +41,10 @@ _TENS = {
 }
 _SCALES = {"hundred": 100, "thousand": 1000}
 _COLLECTIVE = {"couple": 2.0, "few": 3.0, "dozen": 12.0}
-_FRACTIONS = {"half": 0.5, "quarter": 0.25}
+_FRACTIONS = {
+    "a half": 0.5, "a quarter": 0.25, "one quarter": 0.25, "three quarters": 0.75,
+    "a third": 1 / 3, "one third": 1 / 3, "two thirds": 2 / 3,
+}  # fmt: skip
 
 
 def numeral_at(tokens: list[Token], start: int) -> tuple[int, float] | None:
@@ -116,8 +119,7 @@ def _with_fraction(tokens: list[Token], start: int, length: int, value: float) -
             value += _ONES[_word(tokens, index)] * scale
             scale, index = scale / 10, index + 1
     elif _word(tokens, index) == "and":
-        offset = 2 if _word(tokens, index + 1) == "a" else 1
-        fraction = _FRACTIONS.get(_word(tokens, index + offset))
-        if fraction is not None and offset == 2:
-            return index + offset + 1 - start, value + fraction
+        fraction = _FRACTIONS.get(f"{_word(tokens, index + 1)} {_word(tokens, index + 2)}")
+        if fraction is not None:
+            return index + 3 - start, round(value + fraction, 6)
     return index - start, round(value, 6)
