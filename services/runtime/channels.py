@@ -14,6 +14,7 @@ from grpc import aio
 
 from services.runtime import context as request_context
 from services.runtime import tracing
+from services.runtime.renewed_channel import RenewedChannel
 from services.runtime.rpc_tracing import TRACEPARENT, ClientSpan
 from services.runtime.tls import TlsFiles
 
@@ -43,8 +44,8 @@ def connect(target: str, tls: TlsFiles | None = None) -> aio.Channel:
     interceptors = [_UnaryUnary(), _UnaryStream(), _StreamUnary()]
     if tls is None:
         return aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
-    return aio.secure_channel(
-        target, tls.channel_credentials(), options=OPTIONS, interceptors=interceptors
+    return RenewedChannel(
+        tls, lambda shown: aio.secure_channel(target, shown, OPTIONS, interceptors=interceptors)
     )
 
 

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
         default="",
         description="Our certificate for TLS between services, a PEM file; its key and the "
         "authority belong to it. Empty, the default: services talk in the clear. A server reads "
-        "changed files at the next connection, a caller at its next start.",
+        "changed files at the next connection, a caller at the next call.",
     )
     tls_key_file: str = Field(
         default="", description="The private key of our certificate, a PEM file."

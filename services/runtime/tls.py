@@ -1,11 +1,13 @@
 """Mutual TLS between services: whoever calls shows a certificate, and whoever answers.
 
 Both believe one authority. The same certificate stands for a service when it is called and when it
-calls. Servers read the files again when they have changed, at the next connection; callers once.
+calls. The files are read again when they have changed: by servers at the next connection, by
+callers at the next call (`RenewedChannel`).
 """
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +33,15 @@ class TlsFiles:
     certificate: Path
     key: Path
     authority: Path
+
+    def version(self) -> tuple[int, ...]:
+        """Returns what is another once a file has changed. Raises OSError."""
+        files = (self.certificate, self.key, self.authority)
+        return tuple(file.stat().st_mtime_ns for file in files)
+
+    def check(self) -> None:
+        """Raises OSError where the key does not belong to the certificate, or is none."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(self.certificate, self.key)
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Returns what a caller shows and believes. Raises OSError."""
@@ -59,7 +70,9 @@ class _Reader:
 
     def read(self) -> grpc.ServerCertificateConfiguration:
         """Reads the files. Raises OSError."""
-        self._seen = self._changes()
+        version = self._files.version()
+        self._files.check()
+        self._seen = version
         return grpc.ssl_server_certificate_configuration(
             [(self._files.key.read_bytes(), self._files.certificate.read_bytes())],
             self._files.authority.read_bytes(),
@@ -69,12 +82,8 @@ class _Reader:
         """Returns what is new at a connection, None where nothing is; from a thread of gRPC's."""
         with self._lock:
             try:
-                return self.read() if self._changes() != self._seen else None
+                return self.read() if self._files.version() != self._seen else None
             except OSError as error:
                 # Half of them may be replaced yet; those in use go on being good.
                 _log.warning("certificates_not_read", error=str(error))
                 return None
-
-    def _changes(self) -> tuple[int, ...]:
-        files = (self._files.certificate, self._files.key, self._files.authority)
-        return tuple(file.stat().st_mtime_ns for file in files)
