@@ -89,7 +89,7 @@ class EnvoySettings:
     authentication: Authentication | None = None
     rate_limit: RateLimit = field(default_factory=RateLimit)
     cors_origins: tuple[str, ...] = ()
-    separator_calls: int = 64
+    separator_calls: int = 72
     tls: TlsFiles | None = None
     metrics_port: int = 0
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from services.local.envoy import Authentication, EnvoySettings, RateLimit, render
 from services.local.ports import free_port
 from services.local.targets import write_targets
+from services.separator.settings import SeparatorSettings
 
 SERVICES = ("session", "interpreter", "separator", "remixer", "gateway")
 """The services, in the order of their start."""
@@ -149,6 +150,7 @@ class Suite:
             authentication=self.edge.authentication,
             rate_limit=self.edge.rate_limit,
             cors_origins=self.edge.cors_origins,
+            separator_calls=SeparatorSettings().held_calls,
             metrics_port=self.metrics_ports["envoy"],
         )
 

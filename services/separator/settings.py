@@ -92,3 +92,8 @@ class SeparatorSettings(BlobSettings):
         default_factory=lambda: platformdirs.user_cache_path("mixdown"),
         description="Where fetched weights, compiled models and stems under way lie.",
     )
+
+    @property
+    def held_calls(self) -> int:
+        """Calls that one separator computes or lets wait at most, with listeners and without."""
+        return 2 * (self.running_tracks + self.queue_limit)
