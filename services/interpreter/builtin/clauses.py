@@ -56,6 +56,12 @@ PARAMETER_KINDS = (
 )
 
 
+FARTHEST = 16
+"""How many words that say nothing may stand between two words that belong together."""
+LONGEST = 80
+"""How many words one instruction may have; what is longer is cut, so that the work is bounded."""
+
+
 @dataclass(frozen=True)
 class Clause:
     """One instruction.
@@ -171,8 +177,12 @@ def is_verb(item: Lexeme) -> bool:
 
 def is_filler(item: Lexeme) -> bool:
     """Whether a word says nothing by itself."""
-    return bool(item.readings) and all(
-        kind
-        in {"filler", "also", "complaint", "of", "in", "to", "by", "for", "with", "unit", "step"}
-        for kind, _ in item.readings
-    )
+    for kind, _ in item.readings:  # a loop: this is asked thousands of times a prompt
+        if kind not in _SAYING_NOTHING:
+            return False
+    return bool(item.readings)
+
+
+_SAYING_NOTHING = frozenset(
+    {"filler", "also", "complaint", "of", "in", "to", "by", "for", "with", "unit", "step"}
+)

@@ -33,7 +33,7 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
         if index and _explains(clauses[index - 1], clause):
             continue
         told, spot = is_complaint(clause), _is_spot(clause)
-        later = range(index + 1, len(clauses))
+        later = range(index + 1, min(index + 1 + _SOON, len(clauses)))
         remedy = next((i for i in later if _cures(clauses[i], clause, told=told, spot=spot)), 0)
         if remedy:
             clauses[remedy] = _with_object(clauses[remedy], clause)
@@ -41,6 +41,10 @@ def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
         else:
             result.append(clause)
     return [clause for clause in result if clause.lexemes]
+
+
+_SOON = 8
+"""How many clauses behind a complaint its remedy may stand."""
 
 
 def _explains(command: Clause, complaint: Clause) -> bool:

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
+    FARTHEST,
     INSTRUMENT_KINDS,
+    LONGEST,
     NAMED_KINDS,
     Clause,
     is_filler,
@@ -81,8 +83,8 @@ def _says(items: list[Lexeme]) -> bool:
 def _repair_at(lexemes: list[Lexeme]) -> tuple[int, int] | None:
     """Returns where words of repair ("… no wait, …") stand between two contents."""
     for start in range(1, len(lexemes)):
-        end = start
-        while end < len(lexemes) and _may_repair(lexemes[end]):
+        end, last = start, min(start + FARTHEST, len(lexemes))
+        while end < last and _may_repair(lexemes[end]):
             end += 1
         run = lexemes[start:end]
         pauses = bool(run) and (bool(run[0].mark) or run[0].text in _REFUSING)
@@ -258,7 +260,8 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
         end += 1
     if end >= len(lexemes):
         return 0
-    word, before = lexemes[end], [item for item in lexemes[:start] if not item.mark]
+    said = lexemes[max(0, start - LONGEST) : start]
+    word, before = lexemes[end], [item for item in said if not item.mark]
     while end + 1 < len(lexemes) and lexemes[end + 1].has("filler"):
         end += 1
     before = [item for item in before if not item.has("decline")]

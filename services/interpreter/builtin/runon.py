@@ -8,9 +8,11 @@ own: a part and what becomes of it, or a command and its object.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from services.interpreter.builtin.clauses import (
     EFFECT_KINDS,
+    FARTHEST,
     TARGET_KINDS,
     Clause,
     is_filler,
@@ -28,7 +30,8 @@ def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
         current: The words before it that belong to one instruction so far.
     """
     item = lexemes[index]
-    following = next((found for found in lexemes[index + 1 :] if not is_filler(found)), None)
+    coming = islice(lexemes, index + 1, index + 1 + FARTHEST)
+    following = next((found for found in coming if not is_filler(found)), None)
     if not current or following is None:
         return False
     if _asks_after_statement(lexemes, index, current):
@@ -39,7 +42,7 @@ def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
         _starts_part(lexemes, index, current)
         or _starts_command(item, following, current)
         or _starts_effect(item, following, current)
-        or _starts_quantity(lexemes[index:], current)
+        or _starts_quantity(lexemes[index : index + FARTHEST], current)
         or (_is_complete(current) and _tells_of_speaker(item))
     )
 

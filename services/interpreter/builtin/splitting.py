@@ -8,6 +8,7 @@ from services.interpreter.builtin.adjuncts import without_adjunct, without_reaso
 from services.interpreter.builtin.clauses import (
     ACTION_KINDS,
     EFFECT_KINDS,
+    LONGEST,
     NAMED_KINDS,
     Clause,
     is_filler,
@@ -111,7 +112,7 @@ def _pieces(lexemes: list[Lexeme]) -> list[Clause]:
         current = []
 
     for index, item in enumerate(lexemes):
-        if starts_another(lexemes, index, current):
+        if starts_another(lexemes, index, current) or len(current) == LONGEST:
             close(",")
         kind = _joiner_kind(item, lexemes, index, current)
         if kind is None:

@@ -66,12 +66,14 @@ def _compares(clause: Clause) -> bool:
     if clause.any_of(("half", "double")) and clause.any_of(("reverb", "compression", "echo")):
         return False  # "half as much reverb as the drums have"
     for index, item in enumerate(clause.lexemes[:-1]):
+        if item.text != "as":
+            continue
         following = next((i for i in clause.lexemes[index + 1 :] if not is_filler(i)), None)
         names = following is not None and (following.has("target") or following.has("six"))
-        if item.text == "as" and index > 0 and clause.lexemes[index + 1].has("before"):
+        if index > 0 and clause.lexemes[index + 1].has("before"):
             return True  # "as loud as before"
         if clause.lexemes[index + 1].text in {"a", "one"}:
             continue  # "bounced as a single track"
-        if item.text == "as" and index > 0 and names:
+        if index > 0 and names:
             return True
     return False

@@ -7,8 +7,15 @@ Some words mean something else in company: "phone" is no filter in "I can't hear
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
-from services.interpreter.builtin.clauses import EFFECT_KINDS, TARGET_KINDS, is_filler, is_verb
+from services.interpreter.builtin.clauses import (
+    EFFECT_KINDS,
+    FARTHEST,
+    TARGET_KINDS,
+    is_filler,
+    is_verb,
+)
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
 from services.interpreter.language.lexemes import Lexeme
 
@@ -322,12 +329,18 @@ def _cancelled(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "cancel the reverb" as taking it away: nothing is declined."""
     result: list[Lexeme] = []
     for index, item in enumerate(lexemes):
-        rest = (i for i in lexemes[index + 1 :] if not (is_filler(i) or i.has("add")))
-        following = next(rest, None)
-        effect = following is not None and any(following.has(kind) for kind in EFFECT_KINDS)
-        cancels = item.text in {"cancel", "stop", "forget", "skip"} and effect
+        cancels = item.text in _CANCELLING and _is_effect_next(lexemes, index)
         result.append(Lexeme(item.text, _LESS) if cancels else item)
     return result
+
+
+_CANCELLING = {"cancel", "stop", "forget", "skip"}
+
+
+def _is_effect_next(lexemes: list[Lexeme], index: int) -> bool:
+    rest = islice(lexemes, index + 1, index + 1 + FARTHEST)
+    following = next((i for i in rest if not (is_filler(i) or i.has("add"))), None)
+    return following is not None and any(following.has(kind) for kind in EFFECT_KINDS)
 
 
 def _negated_tones(lexemes: list[Lexeme]) -> list[Lexeme]:
