@@ -16,6 +16,7 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.statements import copula_of, is_complaint
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import WANTING
 
 
 def without_adjunct(piece: Clause) -> Clause:
@@ -125,7 +126,7 @@ def _asks(rest: tuple[Lexeme, ...]) -> bool:
         return False
     if clause.any_of(("need", "give")) and (clause.numbers() or clause.has("remove")):
         return clause.has_named_target or clause.has("file")
-    if any(item.text in _NEEDING for item in rest) and clause.has_named_target:
+    if any(item.text in WANTING for item in rest) and clause.has_named_target:
         return True
     if any(item.has("pronoun") for item in rest):
         return False
@@ -136,7 +137,6 @@ def _asks(rest: tuple[Lexeme, ...]) -> bool:
     return clause.has_named_target and (placed or wanted)
 
 
-_NEEDING = {"need", "want", "i need", "i want"}
 _HENCE = Lexeme("so", (("hence", "hence"), ("filler", "word")))
 """Opens a command for which the reason was said before."""
 

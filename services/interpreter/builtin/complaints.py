@@ -22,6 +22,7 @@ from services.interpreter.builtin.statements import (
 from services.interpreter.builtin.talk import is_praise
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import PLANNING
 
 
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
@@ -82,13 +83,10 @@ def _is_same_tone(command: Clause, fault: Clause) -> bool:
     return bool(same) and command.has("less") and not (fault.has_verb or fault.has("less"))
 
 
-_AIMS = {"i want to", "i would like to", "we want to", "i am trying to", "trying to", "i need to"}
-
-
 def _is_aim(command: Clause, fault: Clause) -> bool:
     """Whether "I want to tame the drums, so compress them" tells first what for."""
     opening = {item.text for item in fault.lexemes[:2]}
-    return command.has("hence") and bool(opening & _AIMS) and not fault.numbers()
+    return command.has("hence") and bool(opening & PLANNING) and not fault.numbers()
 
 
 _LACKING = {"lack", "lacks", "missing", "is missing", "lacking", "could use", "needs", "wants"}

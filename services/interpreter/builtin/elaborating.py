@@ -12,6 +12,7 @@ from services.interpreter.builtin.clauses import (
     is_filler,
     is_verb,
 )
+from services.interpreter.language.word_classes import WANTING
 
 
 def elaborates(before: Clause, piece: Clause) -> bool:
@@ -68,7 +69,7 @@ def _tells_way(before: Clause, piece: Clause) -> bool:
     )
 
 
-_WANTING = {"i want", "want", "i need", "need", "would like"}
+_WANTING = WANTING | {"would like"}
 
 
 def excepts(before: Clause, piece: Clause) -> bool:

@@ -17,6 +17,7 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.statements import is_complaint, is_statement
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import PREPOSITIONS
 
 _CONTENT = (
     "reverb", "compression", "pitch", "pan", "side", "filter", "tone", "region", "eq", "mute",
@@ -208,16 +209,10 @@ def _has_open_target(clause: Clause) -> bool:
         between = clause.lexemes[last + 1 : index]
         said = [found for found in between if not found.has("filler")]
         joined = any(found.mark or found.has("and") or found.has("except") for found in said)
-        if last >= 0 and said and not joined and said[-1].text in _PLACES:
+        if last >= 0 and said and not joined and said[-1].text in PREPOSITIONS:
             return True
         last = index
     return False
-
-
-_PLACES = {
-    "on", "from", "to", "onto", "into", "over", "over the", "under", "above", "below", "behind",
-    "beneath", "underneath", "against",
-}  # fmt: skip
 
 
 def _takes_a_side(clause: Clause) -> bool:

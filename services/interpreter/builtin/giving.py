@@ -10,8 +10,9 @@ from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.targets import VOCALS, of_group
 from services.interpreter.builtin.turn import Turn
+from services.interpreter.language.word_classes import WANTING
 
-_WANTING = {"want", "need", "have"}
+_WANTING = WANTING | {"have"}
 
 
 def read_given(turn: Turn, clause: Clause, named: Named) -> bool:

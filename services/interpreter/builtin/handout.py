@@ -12,6 +12,7 @@ from services.interpreter.builtin.named import Named, named_in
 from services.interpreter.builtin.targets import VOCALS, of_group
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.intent import Separation
+from services.interpreter.language.word_classes import WANTING
 
 _LESS_FILES = {
     "drumless": "drums",
@@ -196,13 +197,12 @@ def _read_without(turn: Turn, clause: Clause, named: Named) -> bool:
     if set(stems) >= set(turn.context.stems):
         raise UnclearError("That would leave silence. Which part should stay?")
     turn.hand_without(stems)
-    needless = clause.has("not") and any(i.text in _NEEDING for i in clause.with_kind("give"))
+    needless = clause.has("not") and any(i.text in WANTING for i in clause.with_kind("give"))
     if needless or any(item.text in _NOT_NEEDED for item in clause.lexemes):
         turn.unneeded += stems
     return True
 
 
-_NEEDING = {"need", "want"}
 _NOT_NEEDED = {"do not need", "do not want", "have no use for", "no use for", "no need for"}
 
 

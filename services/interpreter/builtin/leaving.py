@@ -9,6 +9,7 @@ from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import WANTING
 
 
 def is_left_alone(clause: Clause, named: Named) -> bool:
@@ -48,19 +49,9 @@ def is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
     return muted and clause.has("mute") and clause.has("not") and clause.any_of(("give", "need"))
 
 
-_WANTING = {
-    "can i have",
-    "could i have",
-    "may i have",
-    "get",
-    "want",
-    "need",
-    "have",
-    "hear",
-    "i want",
-    "i need",
-    "want to hear",
-}
+_WANTING = WANTING | {
+    "can i have", "could i have", "may i have", "get", "have", "hear", "want to hear",
+}  # fmt: skip
 _BACK_IN = {"in there", "in it", "again", "back", "in", "after all", "back in"}
 
 

@@ -15,6 +15,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import MEANT
 
 _STRONG = {
     "wait", "no wait", "i mean", "i meant", "meant", "or rather", "correction", "make that",
@@ -26,7 +27,6 @@ _STRONG = {
 _WEAK = {"no", "actually", "not", "sorry", "or", "well", "let us say", "say", "and", "um", "uh"}
 _MAKE_THAT = (["make", "that"], ["make", "it"])
 _REFUSING = {"no", "nope", "nah", "wait", "no wait", "sorry", "actually", "actually no", "oops"}
-_MEANT = {"i mean", "i meant", "meant", "i said", "i mean to say"}
 _DIRECTIONS = ("up", "down", "more", "less", "side")
 _CONTENT = (*ACTION_KINDS, *NAMED_KINDS, "set", "add", "give", "only")
 
@@ -46,8 +46,8 @@ class Repaired:
 
 def repaired(lexemes: list[Lexeme]) -> Repaired:
     """Carries out what a prompt corrects in itself."""
-    retracts = any(item.text in _MEANT for item in lexemes[:8]) and not _says(
-        lexemes[: next((i for i, item in enumerate(lexemes) if item.text in _MEANT), 0)]
+    retracts = any(item.text in MEANT for item in lexemes[:8]) and not _says(
+        lexemes[: next((i for i, item in enumerate(lexemes) if item.text in MEANT), 0)]
     )
     found = _with_enough(_without_contrast(lexemes))
     for _ in range(4):
@@ -281,8 +281,8 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
         # "not the vocals but the drums need to be louder"
         named = any(item.has("target") or item.has("six") for item in instead)
         return end + 2 - start if named else 0
-    meant_after = any(item.text in _MEANT for item in lexemes[end + 1 : end + 4])
-    meant_before = any(item.text in _MEANT for item in before)
+    meant_after = any(item.text in MEANT for item in lexemes[end + 1 : end + 4])
+    meant_before = any(item.text in MEANT for item in before)
     renamed = bool(following and following[0].mark) and any(
         any(item.has(kind) for kind in ("target", "six")) for item in lexemes[end + 2 : end + 4]
     )

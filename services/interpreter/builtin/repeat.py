@@ -28,6 +28,7 @@ from services.interpreter.intent import (
     Separation,
 )
 from services.interpreter.language.lexemes import Lexeme, Number
+from services.interpreter.language.word_classes import WANTING
 
 
 def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -148,7 +149,7 @@ def _is_also(clause: Clause, named: Named) -> bool:
     )
 
 
-_WANTING = {"want", "need", "have", "i want", "i need", "get", "let us have", "lets have"}
+_WANTING = WANTING | {"have", "get", "let us have", "lets have"}
 
 
 def _wants_it_there(clause: Clause) -> bool:

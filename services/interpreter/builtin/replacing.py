@@ -14,6 +14,7 @@ from services.interpreter.builtin.varying import AMOUNTS
 from services.interpreter.edits import is_same_band
 from services.interpreter.intent import Adjustment, Clearing, CompressionChange, Edit
 from services.interpreter.language.lexemes import Number
+from services.interpreter.language.word_classes import MEANT
 
 
 def read_removal(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -52,13 +53,10 @@ def _neutral(edit: Edit) -> Edit | None:
             return None
 
 
-_MEANT = {"i meant", "i mean", "meant", "i said"}
-
-
 def read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "make it 2k" or "make that 50%" as another value for what was set last."""
     numbers = clause.numbers()
-    meant = any(item.text in _MEANT for item in clause.lexemes) and clause.previous is None
+    meant = any(item.text in MEANT for item in clause.lexemes) and clause.previous is None
     if len(numbers) != 1 or numbers[0].signed or named.targets or named.group:
         return False
     if not (named.pronoun or (meant and not turn.edits)):

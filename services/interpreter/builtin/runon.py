@@ -19,6 +19,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import AUXILIARIES
 
 
 def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -36,7 +37,7 @@ def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> 
         return False
     if _asks_after_statement(lexemes, index, current):
         return True
-    if current[0].has("question") or current[0].text in _AUXILIARIES:
+    if current[0].has("question") or current[0].text in AUXILIARIES:
         return False
     return (
         _starts_part(lexemes, index, current)
@@ -203,7 +204,6 @@ def _starts_quantity(rest: list[Lexeme], current: list[Lexeme]) -> bool:
 
 # --- What is told or asked besides ---------------------------------------------------------------
 
-_AUXILIARIES = {"is", "are", "does", "do", "did", "was", "were", "would", "has", "have"}
 _SPEAKERS = {
     "i", "i am", "i have", "we", "we are", "my", "its", "it is", "they are", "he is", "she is",
     "i want to", "we want to", "i need to",

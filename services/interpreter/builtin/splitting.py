@@ -15,6 +15,7 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.runon import starts_another
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import COPULAS
 
 
 def pieces_of(lexemes: list[Lexeme]) -> list[Clause]:
@@ -62,7 +63,7 @@ def _without_tags(pieces: list[Clause]) -> list[Clause]:
     """Drops "…, right?", which asks whether what was told is so."""
     if len(pieces) < 2 or not pieces[-1].is_question or pieces[-1].text not in _TAGS:
         return pieces
-    told = any(item.text in _COPULAS for item in pieces[-2].lexemes)
+    told = any(item.text in COPULAS for item in pieces[-2].lexemes)
     return pieces[:-1] if told else pieces
 
 
@@ -166,11 +167,8 @@ def _is_bare_pronoun(current: list[Lexeme]) -> bool:
 def _is_reservation(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
     """Whether "except" opens a complaint: "everything is great except the bass is too loud"."""
     end = next((i for i in range(index + 1, len(lexemes)) if lexemes[i].mark), len(lexemes))
-    told = any(item.has("complaint") or item.text in _COPULAS for item in lexemes[index + 1 : end])
+    told = any(item.has("complaint") or item.text in COPULAS for item in lexemes[index + 1 : end])
     return told and any(item.has("greeting", "praise") for item in current)
-
-
-_COPULAS = {"is", "are", "was", "were"}
 
 
 def _joins_numbers(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:

@@ -17,8 +17,9 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.timbre import is_stated_fault
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import COPULAS, PLANNING, THIRD_PERSONS
 
-_COPULAS = {"is", "are", "was", "were", "it is", "they are", "that is", "this is", "being"}
+_TELLING = COPULAS | {"it is", "they are", "that is", "this is", "being"}
 ASKING = (
     "need", "set", "add", "give", "only", "remove", "mute", "unmute", "separate", "file", "undo",
     "redo", "reset", "not", "unsupported", "off", "neutral", "leave",
@@ -101,7 +102,7 @@ def copula_of(clause: Clause) -> int:
     """Returns the place of "is" after a name, −1 where there is none."""
     named = False
     for index, item in enumerate(clause.lexemes):
-        if item.text in _COPULAS or (item.has("complaint") and named):
+        if item.text in _TELLING or (item.has("complaint") and named):
             return index if named or item.text in {"it is", "they are", "that is"} else -1
         named = named or any(item.has(kind) for kind in (*NAMED_KINDS, "pronoun", "side"))
         if not (named or item.mark or item.has("filler")):
@@ -256,18 +257,12 @@ def _wanted_otherwise(clause: Clause, place: int) -> bool:
     )
 
 
-_THIRD_PERSON = {
-    "cuts", "boosts", "raises", "lowers", "adds", "pans", "mutes", "removes", "makes", "splits",
-    "reduces", "compresses", "increases", "decreases", "puts", "turns", "likes", "loves",
-}  # fmt: skip
-
-
 def _is_told(clause: Clause, place: int) -> bool:
     item = clause.lexemes[place]
     if item.has("told"):
         return True
     subject = clause.lexemes[:place]
-    return item.text in _THIRD_PERSON and any(
+    return item.text in THIRD_PERSONS and any(
         found.is_unknown
         or found.text in _PERSONS
         or found.has("compression")
@@ -330,7 +325,6 @@ def _tells_of_own(clause: Clause) -> bool:
 _OWNERS = {"i", "we", "i have", "we have", "he", "she", "they"}
 _OWNING = {"have", "got", "own", "i have", "we have", "has", "had"}
 _SELVES = {"i am", "we are", "he is", "she is", "they are", "she", "he"}
-_PLANS = {"i want to", "i need to", "we want to", "i would like to", "i would love to", "trying to"}
 
 
 def _tells_of_speaker(clause: Clause) -> bool:
@@ -341,8 +335,8 @@ def _tells_of_speaker(clause: Clause) -> bool:
     words = [item for item in clause.lexemes if not (item.mark or item.has("greeting", "ok"))]
     if len(words) < 2 or clause.numbers("db", "percent", "semitone", "hz"):
         return False
-    if words[0].text in _PLANS or words[0].has("filler", "polite"):
-        return words[0].text in _PLANS and words[1].is_unknown
+    if words[0].text in PLANNING or words[0].has("filler", "polite"):
+        return words[0].text in PLANNING and words[1].is_unknown
     if words[0].text not in _SELVES or clause.any_of(("up", "down", "toomuch", "need")):
         return False
     return not is_complaint(clause) and (

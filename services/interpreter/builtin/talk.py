@@ -15,9 +15,9 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.intent import ClarificationReason
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
+from services.interpreter.language.word_classes import AUXILIARIES
 
 _TALK_KINDS = ("greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun")
-_AUXILIARIES = {"is", "are", "was", "were", "do", "does", "did", "has", "had", "am"}
 _ASKING_FOR_ACTION = ("set", "add", "give", "separate", "mute", "unmute", "remove", "undo", "reset")
 
 
@@ -134,7 +134,7 @@ def is_question(clause: Clause) -> bool:
         return True
     if words[0].has("question"):
         return clause.is_question
-    if words[0].text in _AUXILIARIES and clause.is_question:
+    if words[0].text in AUXILIARIES and clause.is_question:
         return True
     return words[0].text in {"is", "are", "did", "does", "was", "were"} and not any(
         is_verb(item) for item in words[1:]

@@ -8,6 +8,21 @@ from __future__ import annotations
 COPULAS = frozenset({"is", "are", "was", "were"})
 """Words that tell how something is."""
 
+AUXILIARIES = COPULAS | {"do", "does", "did", "has", "had", "have", "would", "am"}
+"""Verbs with which a question may open."""
+
+WANTING = frozenset({"want", "need", "i want", "i need"})
+"""Verbs with which somebody asks for a thing."""
+
+PLANNING = frozenset({
+    "i want to", "i need to", "we want to", "i would like to", "i would love to", "trying to",
+    "i am trying to",
+})  # fmt: skip
+"""What opens a telling of what somebody is up to."""
+
+MEANT = frozenset({"i mean", "i meant", "meant", "i said", "i mean to say"})
+"""What says that something else was meant than was said or done."""
+
 ASSERTING = COPULAS | {
     "would", "would be", "will", "will be", "has", "does", "makes", "might", "can be", "may",
 }  # fmt: skip
