@@ -32,6 +32,7 @@ import psutil
 from grpc import aio
 from sqlalchemy import text
 
+from benchmarks.figures import tell
 from benchmarks.machine import machine
 from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
@@ -277,10 +278,7 @@ def main() -> None:
         "with_pauses": runs[0],
         "without_pauses": runs[1],
     }
-    told = json.dumps(report, indent=2)
-    print(told)
-    if options.output:
-        options.output.write_text(told + "\n")
+    tell(report, options.output)
 
 
 if __name__ == "__main__":

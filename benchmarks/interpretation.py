@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import tell
 from benchmarks.machine import machine
 from services.interpreter.evaluate import read_cases, report, run
 
@@ -44,10 +44,7 @@ def main() -> None:
         "machine": machine(),
         "sets": {"own" if path == _OWN else path.stem: _measured(path) for path in paths},
     }
-    told = json.dumps(figures, indent=2)
-    print(told)
-    if options.output:
-        options.output.write_text(told + "\n")
+    tell(figures, options.output)
 
 
 if __name__ == "__main__":
