@@ -109,8 +109,11 @@ def _response_of(event: Event) -> pb.SeparateResponse:
             progress = pb.SeparationProgress(fraction=event.fraction, eta_seconds=event.eta_seconds)
             return pb.SeparateResponse(progress=progress)
         case Audio():
-            audio = pb.StemAudio(stem=event.stem, offset_frames=event.offset_frames, pcm=event.pcm)
-            return pb.SeparateResponse(audio=audio)
+            response = pb.SeparateResponse()  # its own audio is filled: another one would be copied
+            response.audio.stem = event.stem
+            response.audio.offset_frames = event.offset_frames
+            response.audio.pcm = event.pcm
+            return response
         case Finished():
             finished = pb.SeparationFinished(
                 model=event.model,

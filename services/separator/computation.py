@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,6 +27,8 @@ from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.collector import Collector
 from services.separator.engines import Engine
+from services.separator.overlap_add import StemSamples
+from services.separator.pipeline import Pipeline, segments_ahead
 from services.separator.playhead import Audience, Playhead
 from services.separator.scheduler import Result, Scheduler
 from services.separator.segments import Plan, plan_segments, shift_offsets
@@ -279,42 +280,37 @@ class Computation:
         return track, {stem: files.enter_context(stems.write()) for stem in self.stems}
 
     async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: Collector) -> None:
-        """Keeps a few segments ahead of the device, and collects what it gives, in order."""
-        # One batch on the device, one waiting for it.
-        ahead = 2 * self.engine.backend.max_batch
-        under_way: deque[tuple[int, Result]] = deque()
-        try:
-            for number, segment in enumerate(plan.segments):
-                if len(under_way) == ahead:
-                    await self._collect(plan, collector, *under_way.popleft())
-                samples = await in_thread(
-                    cutter.cut, segment.input_start, segment.input_frames, plan.needed_from[number]
-                )
-                result = self._rooms.scheduler.submit(
-                    self,
-                    self.engine.backend,
-                    segment.member,
-                    samples,
-                    partial(self._audience.due, max(0, segment.offset)),
-                )
-                under_way.append((number, result))
-            while under_way:
-                await self._collect(plan, collector, *under_way.popleft())
-        finally:
-            for _, result in under_way:
-                result.cancel()
+        """Has the device compute every segment, and collects what it gives, in order."""
+        backend = self.engine.backend
 
-    async def _collect(self, plan: Plan, collector: Collector, number: int, result: Result) -> None:
-        output = await result
-        until = plan.final_until[number]
-        await in_thread(collector.collect, plan.segments[number], output, until)
+        async def begin(number: int) -> Result:
+            segment = plan.segments[number]
+            samples = await in_thread(
+                cutter.cut, segment.input_start, segment.input_frames, plan.needed_from[number]
+            )
+            due = partial(self._audience.due, max(0, segment.offset))
+            return self._rooms.scheduler.submit(self, backend, segment.member, samples, due)
+
+        async def end(number: int, output: StemSamples) -> None:
+            until = plan.final_until[number]
+            await in_thread(collector.collect, plan.segments[number], output, until)
+            self._tell_progress(until, (number + 1) / len(plan.segments))
+
+        await Pipeline(
+            len(plan.segments),
+            lambda: segments_ahead(backend.max_batch, self._rooms.admission.running),
+            begin,
+            end,
+        ).run()
+
+    def _tell_progress(self, until: int, fraction: float) -> None:
         if until and not self.ready_frames:
             self._first_audio_seconds = self.seconds
         if until > self.ready_frames:
             for silence in self._audience.silences(self.ready_frames, time.monotonic()):
                 metrics.count_silence(silence)
             self.ready_frames = until
-        self.fraction = (number + 1) / len(plan.segments)
+        self.fraction = fraction
         self._tell()
 
     def _keep(self, writers: dict[str, StemWriter]) -> None:

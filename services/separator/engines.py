@@ -13,7 +13,6 @@ import structlog
 
 from services.separator import metrics
 from services.separator.backends.backend import Backend, DeadDeviceError
-from services.separator.backends.choice import BackendChoice
 from services.separator.errors import DeviceLostError, SeparatorError
 from services.separator.models import SeparationModel, describe_model
 from services.separator.registry import Registry
@@ -43,7 +42,7 @@ class Engines:
     Args:
         registry: The names that may be asked for.
         weights: Where weights come from.
-        choice: Picks the backend of a model.
+        choose: Picks the backend of a model.
         limit: Models kept in memory. More may be there for a while where all are in use.
         on_device_lost: Called when the device computes nothing any more.
     """
@@ -52,13 +51,13 @@ class Engines:
         self,
         registry: Registry,
         weights: WeightsChain,
-        choice: BackendChoice,
+        choose: Callable[[SeparationModel], Backend],
         limit: int,
         on_device_lost: Callable[[], object] = lambda: None,
     ) -> None:
         self._registry = registry
         self._weights = weights
-        self._choice = choice
+        self._choose = choose
         self._limit = limit
         self._on_device_lost = on_device_lost
         self._places: OrderedDict[str, _Place] = OrderedDict()
@@ -118,7 +117,7 @@ class Engines:
         began = time.monotonic()
         network, source = self._weights.load(name)
         model = describe_model(name, network)
-        backend = self._choice.choose(model)
+        backend = self._choose(model)
         metrics.tell_model(name, time.monotonic() - began)
         _log.info(
             "model loaded",

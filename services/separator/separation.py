@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import aclosing
 from typing import Protocol
 
@@ -30,7 +30,7 @@ from services.separator.events import (
     Started,
 )
 from services.separator.playhead import Playhead
-from services.separator.stem_store import Recipe, StemStore, StoredStem
+from services.separator.stem_store import SAMPLE_BYTES, Recipe, StemStore, StoredStem
 from services.separator.worker_thread import in_thread
 
 _log = structlog.get_logger("mixdown.separator")
@@ -184,8 +184,8 @@ class Separator:
             async for ready, progress in _follow(computation, position, frames):
                 if progress is not None:
                     yield progress
-                async with aclosing(_read(readers, position, ready, model.channels)) as chunks:
-                    async for chunk in chunks:
+                for block in _blocks(position, ready, model.channels):
+                    for chunk in await in_thread(_read, readers, block, model.channels):
                         yield chunk
                 position = max(position, ready)
                 if playhead is not None:
@@ -239,20 +239,25 @@ async def _follow(
             await changed.wait()
 
 
-async def _read(
-    readers: dict[str, _StemReader], begin: int, end: int, channels: int
-) -> AsyncGenerator[Audio, None]:
-    """Yields frames `begin` to `end` of every stem, interleaved by chunks."""
-    chunk_frames = CHUNK_BYTES // (4 * channels)
-    for block in range(begin, end, _BLOCK_CHUNKS * chunk_frames):
-        count = min(_BLOCK_CHUNKS * chunk_frames, end - block)
-        data = {
-            stem: await in_thread(reader.read, block, count) for stem, reader in readers.items()
-        }
-        for offset in range(0, count, chunk_frames):
-            for stem, pcm in data.items():
-                first = offset * 4 * channels
-                yield Audio(stem, block + offset, pcm[first : first + CHUNK_BYTES])
+def _blocks(begin: int, end: int, channels: int) -> Iterator[range]:
+    """Yields frames `begin` to `end` in blocks, each of a few chunks for every stem."""
+    frames = _chunk_frames(channels) * _BLOCK_CHUNKS
+    for block in range(begin, end, frames):
+        yield range(block, min(block + frames, end))
+
+
+def _read(readers: dict[str, _StemReader], block: range, channels: int) -> list[Audio]:
+    """Returns the frames of a block of every stem, interleaved by chunks."""
+    frames = _chunk_frames(channels)
+    return [
+        Audio(stem, offset, reader.read(offset, min(frames, block.stop - offset)))
+        for offset in range(block.start, block.stop, frames)
+        for stem, reader in readers.items()
+    ]
+
+
+def _chunk_frames(channels: int) -> int:
+    return CHUNK_BYTES // (SAMPLE_BYTES * channels)
 
 
 def _check(request: SeparationRequest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -13,12 +14,14 @@ from services.runtime.server import Server
 from services.separator import metrics
 from services.separator.admission import Admission
 from services.separator.api import SERVICE, SeparatorApi
+from services.separator.backends.backend import Backend
 from services.separator.backends.choice import BackendChoice
 from services.separator.computation import Rooms
 from services.separator.computations import Computations
 from services.separator.cores import available_cores
 from services.separator.engines import Engines
 from services.separator.errors import DeviceLostError
+from services.separator.models import SeparationModel
 from services.separator.readiness import Readiness
 from services.separator.registry import Registry
 from services.separator.scheduler import Scheduler
@@ -54,9 +57,18 @@ def backend_choice(settings: SeparatorSettings) -> BackendChoice:
 
 
 class SeparatorService:
-    """Everything of one separator process; made and closed within an event loop."""
+    """Everything of one separator process; made and closed within an event loop.
 
-    def __init__(self, settings: SeparatorSettings) -> None:
+    Args:
+        settings: What it is to be.
+        choose: Picks the backend of a model; by the settings where it is not given.
+    """
+
+    def __init__(
+        self,
+        settings: SeparatorSettings,
+        choose: Callable[[SeparationModel], Backend] | None = None,
+    ) -> None:
         self._settings = settings
         registry = Registry(settings.model_folder)
         registry.find(settings.default_model)
@@ -65,7 +77,7 @@ class SeparatorService:
         self.engines = Engines(
             registry,
             weights_chain(settings),
-            backend_choice(settings),
+            choose or backend_choice(settings).choose,
             settings.models_in_memory,
             self._lose_device,
         )
