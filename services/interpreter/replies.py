@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from mixdown.mix import Mix
+from mixdown.mix import Mix, TargetSettings
 from services.interpreter.changes import changes_between, name
 from services.interpreter.intent import (
     ClarificationReason,
@@ -74,8 +74,8 @@ def ask_whether(words: str, intent: Separation | Remix, before: Mix, after: Mix)
     else:
         changes = _joined(list(changes_between(before, after)))
         given = f"give you {_names(intent.outputs)}" if intent.outputs else ""
-        found = f"change the mix ({changes})" if changes else given or "give you the mix"
-    return f"I'm not sure that “{words[:80]}” asks me for something. Shall I {found}?"
+        found = f"do this: {changes}" if changes else given or "give you the mix"
+    return f"I'm not sure whether “{words[:80]}” is a wish. Shall I {found}?"
 
 
 def _files(intent: Separation) -> str:
@@ -128,7 +128,8 @@ def cannot_do(operation: str) -> str:
 
 def held(instrument: str, stem: str, proposal: Proposal | None, context: Context) -> str:
     """Tells which stem holds an instrument, and proposes it."""
-    told = f"I can't get at the {instrument} alone: it is part of the {_stem(stem)}."
+    are = "they are" if instrument.endswith("s") else "it is"
+    told = f"I can't get at the {instrument} alone: {are} part of the {_stem(stem)}."
     if proposal is None:
         return told
     intent = proposal.intent
@@ -159,6 +160,29 @@ def ask_what() -> str:
     )
 
 
+def ask_about(stems: Sequence[str]) -> str:
+    """Asks what to do with parts that were only spoken of."""
+    return f"Should I do something with {_names(stems)}: louder, quieter, an effect, or out?"
+
+
+def ask_after_state(stems: Sequence[str], mix: Mix) -> str:
+    """Tells what is set where somebody asks about the song, and asks whether to change it."""
+    asked = stems or mix.targets
+    original = mix
+    for target in asked:
+        original = original.with_target(target, TargetSettings())
+    changes = _joined(list(changes_between(original, mix)))
+    where = _names(stems) if stems else "the song"
+    told = f"Set so far: {changes}" if changes else f"Nothing is changed on {where} so far"
+    return f"{told}. I can't judge by ear, so tell me: louder, quieter, an effect?"
+
+
+def praised(stems: Sequence[str]) -> str:
+    """Answers praise."""
+    kept = f", I leave {_names(stems)} alone" if stems else ""
+    return f"Glad to hear it{kept}. What shall I do next: a stem, a level, an effect?"
+
+
 def one_version() -> str:
     """Asks for one version where several are wanted at once."""
     return "I make one version at a time. Which of them first?"
@@ -181,7 +205,15 @@ def out_or_changed(targets: Iterable[str]) -> str:
 
 def not_understood(words: str) -> str:
     """Asks about words that were not understood."""
-    return f"I'm not sure what you mean by “{words[:80]}”. Could you say it another way?"
+    return (
+        f"I'm not sure what you mean by “{words[:80]}”. Is it about a level, an effect, or a stem?"
+    )
+
+
+def unknown_wish(word: str, stems: Sequence[str]) -> str:
+    """Asks what a word means for parts of the song."""
+    where = _names(stems) if stems else "the song"
+    return f"I don't know what “{word[:40]}” means for {where}: louder, brighter, an effect?"
 
 
 def unknown_part(word: str) -> str:
@@ -191,8 +223,9 @@ def unknown_part(word: str) -> str:
 
 def left_alone(targets: Sequence[str]) -> str:
     """Confirms that nothing was touched."""
-    about = f" {_names(list(targets))}" if targets else " that"
-    return f"I leave{about} as it is. What should I change?"
+    about = _names(list(targets)) if targets else "that"
+    are = "they are" if targets and _are(list(targets)) == "are" else "it is"
+    return f"I leave {about} as {are}. What should I change instead?"
 
 
 def back_to_track() -> str:

@@ -224,7 +224,8 @@ def _unfulfilled(
         found = clarified(context, "ambiguous", asked, confidence=min(turn.confidence, 0.5))
         return replace(found, targets=tuple(turn.named), limitations=tuple(limitations))
     if turn.praised:
-        return clarified(context, "greeting", replies.talk("greeting", context), confidence=0.7)
+        reply = replies.praised(turn.mentioned or turn.spoken_stems)
+        return clarified(context, "greeting", reply, confidence=0.7)
     if turn.leaves:
         return clarified(context, "ambiguous", replies.left_alone(turn.named), confidence=0.7)
     if talk.is_out_of_scope(lexemes):
@@ -232,7 +233,9 @@ def _unfulfilled(
         if clause.any_of(("vague", "toomuch", "before", "half", "small", "big", "set", "help")):
             return clarified(context, "ambiguous", replies.ask_what(), confidence=0.4)
         return clarified(context, "out_of_scope", replies.back_to_track(), confidence=0.6)
-    return clarified(context, "ambiguous", replies.ask_what(), confidence=0.3)
+    spoken = turn.mentioned or turn.spoken_stems
+    asked = replies.ask_about(spoken) if spoken else replies.ask_what()
+    return clarified(context, "ambiguous", asked, confidence=0.3)
 
 
 def _proposal_for(turn: Turn) -> Proposal | None:

@@ -22,6 +22,7 @@ from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.evidence import asks_for_change
 from services.interpreter.builtin.joining import clauses_of
 from services.interpreter.builtin.mentions import note_spoken_of, subject_of
+from services.interpreter.builtin.named import named_in
 from services.interpreter.builtin.reading import read_clause
 from services.interpreter.builtin.repairs import repaired
 from services.interpreter.builtin.statements import (
@@ -30,7 +31,7 @@ from services.interpreter.builtin.statements import (
     tells_what_was_done,
 )
 from services.interpreter.builtin.times import range_of, with_spans
-from services.interpreter.builtin.turn import Turn
+from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.builtin.wordings import plainly
 from services.interpreter.edits import difference
 from services.interpreter.intent import (
@@ -79,8 +80,10 @@ def _interpret(prompt: str, context: Context, *, agreed: bool = False) -> Interp
     turn = _read(named if amended is None else amended, context, accepts=amended is not None)
     if meant.retracts and not any(item.has("instead") for item in named):
         turn = _read_instead(words, turn)
-    if not agreed:
-        turn.unsure = unsure_words(said, turn.acted, quotations(prompt))
+    if agreed:
+        turn.unsure = ""
+    else:
+        turn.unsure = turn.unsure or unsure_words(said, turn.acted, quotations(prompt))
     return assembled(turn, lexemes)
 
 
@@ -160,8 +163,7 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         if clause.has("unsupported"):
             turn.not_done.append(clause.values("unsupported")[0])
             return
-        turn.questions.append(replies.ask_what())
-        turn.doubt(0.5)
+        _answer(turn, clause)
         return
     told = is_statement(clause) and not _describes_song(turn, clause)
     if talk.is_story(clause) or told or talk.is_praise(clause):
@@ -176,16 +178,42 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         return
     if clause.unknown:
         turn.doubt(0.8)
+    if clause.has("conditional"):
+        turn.unsure = turn.unsure or clause.text
+        clause = _unconditional(clause)
     try:
         if turn.history is not None and turn.history.action != "redo":
             _start_from_history(turn, clause)
         read_clause(turn, clause)
     except UnclearError as unclear:
         excepts = bool(clause.lexemes) and clause.lexemes[0].has("except")
-        if excepts or clause.has("conditional") or asks_for_change(clause):
+        if excepts or asks_for_change(clause):
             turn.blocked = turn.blocked or str(unclear)
         turn.questions.append(str(unclear))
         turn.doubt(0.6)
+
+
+def _unconditional(clause: Clause) -> Clause:
+    """Returns what is to be done of "turn it up if it is too quiet", "I wonder if it is loud"."""
+    place = clause.index("conditional")
+    before = Clause(clause.lexemes[:place])
+    acts = before.has_action or before.any_of(("add", "give"))
+    kept = before.lexemes if acts else clause.lexemes[place + 1 :]
+    return replace(clause, lexemes=kept)
+
+
+def _answer(turn: Turn, clause: Clause) -> None:
+    """Answers a question that is about the song: where an instrument is, what is set."""
+    named = named_in(clause, turn.context.stems)
+    if named.instruments and clause.text.split()[0] in _WHERE:
+        turn.held += [Held(instrument, clause) for instrument in named.instruments]
+        return
+    stems = [target for target in named.targets if target != MASTER]
+    turn.questions.append(replies.ask_after_state(stems, turn.context.mix))
+    turn.doubt(0.5)
+
+
+_WHERE = {"where", "which", "what", "tell", "whats", "wheres"}
 
 
 def _describes_song(turn: Turn, clause: Clause) -> bool:

@@ -283,6 +283,9 @@ def _read_nothing(turn: Turn, clause: Clause, named: Named) -> None:
         turn.name(found)
         if not (clause.unknown or clause.any_of(("none", "vague"))):
             turn.idle += tuple(target for target in found if target != MASTER)
+        parts = [target for target in found if target != MASTER]
+        if clause.unknown:
+            raise UnclearError(replies.unknown_wish(clause.unknown[0], parts))
         what = " and ".join("mix" if t == MASTER else t for t in found) or "song"
         raise UnclearError(f"What should I do with the {what}: louder, quieter, an effect?")
 

@@ -128,6 +128,8 @@ def is_question(clause: Clause) -> bool:
         words = words[1:]
     if not words:
         return False
+    if words[0].text == "tell" and len(words) > 2 and words[2].has("question"):
+        return True  # "tell me which stem the violin is in"
     if words[0].text == "what" and len(words) > 1 and words[1].text in {"i need", "i want"}:
         return False  # "what I need from this tune is the acapella"
     if words[0].has("question") and words[0].text not in {"when", "where"}:

@@ -17,7 +17,9 @@ def check_clear(clause: Clause, named: Named) -> None:
         UnclearError: it does.
     """
     if _compares(clause) and not clause.has("pronoun", "same"):
-        raise UnclearError("I can't compare levels. By how many dB, up or down?")
+        first = next((target for target in named.targets if target != MASTER), "")
+        part = f" should the {first} go" if first else ""
+        raise UnclearError(f"I can't compare levels by ear. By how many dB{part}, up or down?")
     if clause.has("pronoun", "same") and clause.has("volume") and clause.numbers():
         raise UnclearError("The same volume, or another one?")
     if clause.has("leave") and clause.lexemes[-1].text in {"out of this", "out of it"}:
@@ -28,10 +30,9 @@ def check_clear(clause: Clause, named: Named) -> None:
         raise UnclearError("What should it be instead?")
     if _counts_parts(clause):
         raise UnclearError("Which one do you mean?")
-    if clause.has("conditional"):
-        raise UnclearError("I can't judge that for you. Should I just do it?")
     if clause.has("or") and not clause.text.endswith("or"):
-        raise UnclearError("Which one should I do?")
+        choices = " or ".join(f"the {target}" for target in named.targets if target != MASTER)
+        raise UnclearError(f"Which one: {choices}?" if " or " in choices else "Which one of them?")
 
 
 def _is_spread(clause: Clause, named: Named) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mixdown.mix import Mix
 from services.interpreter.builtin.engine import BuiltinEngine
 from services.interpreter.intent import Clarification, Context, Remix, Separation
 
@@ -72,3 +73,34 @@ def test_a_yes_carries_out_what_was_only_supposed() -> None:
 
     assert agreed.mix["vocals"].gain_db == 3.0
     assert "vocals up 3 dB" in asked.reply
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("how loud are the vocals?", "Set so far: vocals up 3 dB."),
+        ("did you change the bass?", "Nothing is changed on the bass so far."),
+        ("tell me which stem the violin is in", "The other stem"),
+        ("I love the bass", "I leave the bass alone"),
+        ("make the vocals purple", "“purple”"),
+        ("either mute the drums or the bass, whichever sounds better", "the drums or the bass?"),
+        ("make the drums louder than the bass", "By how many dB should the drums go"),
+        ("the drummer came in late and quit", "something with the drums"),
+        ("don't touch the drums", "I leave the drums as they are."),
+    ],
+)
+def test_an_answer_speaks_of_what_was_said(prompt: str, told: str) -> None:
+    context = Context(mix=Mix().change("vocals", gain_db=3.0))
+
+    reply = BuiltinEngine().interpret(prompt, context).reply
+
+    assert told.lower() in reply.lower()
+
+
+def test_a_yes_carries_out_what_was_only_wondered() -> None:
+    asked = BuiltinEngine().interpret("I wonder if the drums are too loud", Context())
+    assert asked.proposal is not None
+
+    agreed = BuiltinEngine().interpret("yes", Context(proposal=asked.proposal))
+
+    assert agreed.mix["drums"].gain_db == -3.0
