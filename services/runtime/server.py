@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.channels import OPTIONS
 from services.runtime.interceptors import RequestInterceptor
+from services.runtime.memory import keep_freed_memory
 from services.runtime.metrics import MetricsEndpoint, tell_build
 from services.runtime.settings import Settings
 
@@ -139,6 +140,7 @@ class Server:
         Raises:
             Exception: what `until_ready` raised, or what `fail` was told.
         """
+        keep_freed_memory()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
