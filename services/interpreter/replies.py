@@ -198,6 +198,11 @@ def ask_once(target: str) -> str:
     return f"That changes the {name(target)} twice the same way. Which of the two, or both?"
 
 
+def mute_or_keep(targets: Sequence[str]) -> str:
+    """Asks whether parts that are to stay and to be muted should be muted."""
+    return f"Should {_names(targets)} be muted, or stay?"
+
+
 def out_or_changed(targets: Iterable[str]) -> str:
     """Asks whether stems are to be left out, or only changed."""
     return f"Should the {' and '.join(sorted(targets))} be left out, or only changed?"

@@ -112,6 +112,10 @@ def _block_contradiction(turn: Turn) -> None:
     twice = [key[0] for key, values in moved.items() if len(values) > 1 and not _varies(values)]
     if twice and not any(clause.any_of(("even", "more", "and")) for clause in turn.acted):
         turn.blocked = turn.blocked or replies.ask_once(twice[0])
+    muted = [edit.target for edit in turn.edits if edit.setting == "muted" and edit.change is True]
+    spared = [target for target in muted if target in turn.kept]
+    if spared:  # "I'd never mute the vocals, but the drums, yes, mute those"
+        turn.blocked = turn.blocked or replies.mute_or_keep(spared)
     handed = (*turn.outputs, *(stem for stem in turn.stems if stem not in turn.listened))
     silent = bool(turn.edits and handed) and all(turn.mix[stem].muted for stem in handed)
     if undone or silent:

@@ -63,6 +63,10 @@ class _Stretch:
     def after(self) -> tuple[Lexeme, ...]:
         return self.said.lexemes[self.core + 1 :]
 
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        return frozenset(item.text for item in self.said.lexemes if self.is_unread(item))
+
     def is_unread(self, item: Lexeme) -> bool:
         """Whether nothing became of a word that is not known."""
         if not item.is_unknown or item.text in _HARMLESS or item.text in _parts_of_verbs():
@@ -89,8 +93,10 @@ _QUOTE = re.compile(r"[\"“„]([^\"“”„]+)[\"”]|(?<!\w)['‘]([^'‘’
 def quotations(prompt: str) -> tuple[frozenset[str], ...]:
     """Returns the words of each quotation of several words; none where all of it is one."""
     found = [match[1] or match[2] for match in _QUOTE.finditer(prompt)]
+    if not found:
+        return ()
     rest = [item for item in lexemes_of(_QUOTE.sub(" ", prompt)) if not item.mark]
-    if not found or all(is_filler(item) or item.has("greeting") for item in rest):
+    if all(is_filler(item) or item.has("greeting") for item in rest):
         return ()
     words = [frozenset(item.text for item in lexemes_of(quote)) for quote in found]
     return tuple(quoted for quoted in words if len(quoted) > 1)
@@ -107,11 +113,17 @@ def unsure_words(
         quoted: The words of what the prompt quotes.
     """
     read = {item.place: item for clause in acted for item in clause.lexemes if item.place >= 0}
+    if not read:
+        return ""
     inferred = any(item == TOO and item.place < 0 for clause in acted for item in clause.lexemes)
     if inferred and any(item.has("greeting", "praise") or item.has("ok") for item in said):
         return " ".join(item.text for item in said if not item.mark)  # "it's loud and I love it"
     supposed = False
-    for piece in _pieces(said):
+    pieces = list(_pieces(said))
+    reported = next((i for i, piece in enumerate(pieces) if _says_who(piece)), 0)
+    if reported and _is_acted_on(pieces[reported - 1], read):
+        return pieces[reported - 1].text  # "mute the drums, says my wife"
+    for piece in pieces:
         if piece.joiner in {".", "?"}:
             supposed = False
         supposed = supposed or _supposes(piece)
@@ -122,6 +134,11 @@ def unsure_words(
         if cited or supposed or any(doubts(stretch) for doubts in _DOUBTS):
             return piece.text
     return ""
+
+
+def _says_who(piece: Clause) -> bool:
+    """Whether a piece tells who said what stands before it."""
+    return piece.lexemes[0].text in {"says", "said", "thinks", "reckons", "claims", "insists"}
 
 
 def _supposes(piece: Clause) -> bool:
@@ -239,13 +256,20 @@ def _has_other_subject(stretch: _Stretch) -> bool:
             continue
         if said[:2] == ["at", "it"]:
             continue  # "while you're at it"
-        perceives = len(said) > 1 and said[0] in MODALS and said[1] in PERCEIVING
+        able = len(said) > 1 and said[0] in MODALS
+        perceives = able and (said[1] in PERCEIVING or said[1] in stretch.unread)
         if perceives or not said or not (said[0] in WISHING or said[0] in MODALS):
             return True
     return False
 
 
 _SOME = {"some", "others", "people"}
+
+
+def _is_reported(stretch: _Stretch) -> bool:
+    """Whether a wish is somebody else's: "the sticker on my amp says more bass"."""
+    says = any(item.has("says") and item.text.split()[0] != "i" for item in stretch.said.lexemes)
+    return says and not (stretch.said.has("need") or is_complaint(stretch.said))
 
 
 def _is_of_another_time(stretch: _Stretch) -> bool:
@@ -332,6 +356,7 @@ _DOUBTS = (
     _has_unread_subject,
     _has_unread_object,
     _has_other_subject,
+    _is_reported,
     _is_of_another_time,
     _asks_back,
     _is_spoken_about,

@@ -19,7 +19,8 @@ def without_denied(clauses: list[Clause]) -> list[Clause]:
     """Drops instructions that the clause after them denies, and the denial."""
     kept: list[Clause] = []
     for clause in clauses:
-        if kept and (denies(clause) or _leaves_as_it_is(kept[-1], clause)):
+        refused = kept and (denies(clause) or _answers_no(kept[-1], clause))
+        if kept and (refused or _leaves_as_it_is(kept[-1], clause)):
             while kept.pop().joiner == "and" and kept:
                 pass
             continue
@@ -43,6 +44,12 @@ def denies(clause: Clause) -> bool:
     if clause.joiner == "and" or clause.is_question:
         return False
     return any(item.has("decline") and item.text not in _BARE_NO for item in clause.lexemes)
+
+
+def _answers_no(asked: Clause, clause: Clause) -> bool:
+    """Whether "nah" answers "louder bass?"."""
+    words = [item for item in clause.lexemes if not item.mark]
+    return asked.is_question and all(item.text in {"no", "nope", "nah"} for item in words)
 
 
 def _leaves_as_it_is(before: Clause, clause: Clause) -> bool:

@@ -259,7 +259,9 @@ def _completing(before: Clause, piece: Clause) -> Clause | None:
     goes_on = before.has_action or _is_next_number(before, piece)
     heads = before.any_of(("volume", *EFFECT_KINDS)) and before.has_named_target
     headed = piece.joiner == ":" and heads and not before.numbers()  # "drums gain: -3"
-    if _is_only_parameters(piece) and (headed or (goes_on and piece.joiner not in {".", ":"})):
+    measures = goes_on and piece.lexemes[0].has("by") and not before.numbers()  # "quieter! by 4"
+    goes_on = measures or (goes_on and piece.joiner not in {".", ":"})
+    if _is_only_parameters(piece) and (headed or goes_on):
         return piece
     if _scopes(before, piece):
         return piece.without(lambda item: item.has("only"))

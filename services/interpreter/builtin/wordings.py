@@ -171,7 +171,8 @@ def _without_rejected(lexemes: list[Lexeme]) -> list[Lexeme]:
     end = _end_of_rejected(lexemes)
     if not lexemes or lexemes[start].text not in _RATHER or not end:
         return lexemes
-    names = [i for i in lexemes[start:end] if any(i.has(kind) for kind in TARGET_KINDS)]
+    kinds = (*TARGET_KINDS, *EFFECT_KINDS)
+    names = [i for i in lexemes[start:end] if any(i.has(kind) for kind in kinds)]
     rest = lexemes[end + 1 :] if lexemes[end].mark else lexemes[end:]
     if not names or not rest:
         return lexemes

@@ -185,7 +185,8 @@ def _lexeme_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
     number = _number_at(tokens, words, index)
     counts = index and words[index - 1] in _BEFORE_ONE
     signed = index and words[index - 1] in _SIGNS and words[index + 1 : index + 2] == ["on"]
-    if words[index] == "one" and (counts or signed):
+    placed = index > 1 and words[index - 1] in _SIGNS and words[index - 2] in {"at", "to", "by"}
+    if words[index] == "one" and (counts or signed or placed):
         length = 0 if length == 1 else length  # "the vocals up one"
     if number and (number[1].unit or number[0] > length or token.kind == "number"):
         return number[0], _number_lexeme(words, index, number[0], number[1])
