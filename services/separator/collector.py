@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, wait
 
 from services.runtime.audio.levels import Levels
+from services.runtime.audio.reader import Samples
 from services.separator.models import SeparationModel
 from services.separator.overlap_add import OverlapAdd, StemSamples
 from services.separator.segments import Segment
@@ -21,6 +23,8 @@ class Collector:
         levels: Of the track; normalising is undone.
         spool: Where readers find them at once.
         writers: Into the store, by stem, in the order of `stems`.
+        threads: Write the stems side by side: hashing them takes longest, and a fast GPU computes a
+            segment in less time than one core has for its stems.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class Collector:
         levels: Levels,
         spool: Spool,
         writers: Mapping[str, StemWriter],
+        threads: Executor,
     ) -> None:
         self._kept = [model.stems.index(stem) for stem in stems]
         self._shares = [[member.shares[stem] for stem in self._kept] for member in model.members]
@@ -37,6 +42,7 @@ class Collector:
         self._levels = levels
         self._spool = spool
         self._writers = writers
+        self._threads = threads
 
     def collect(self, segment: Segment, output: StemSamples, until: int) -> None:
         """Adds the output of a segment and writes all frames before `until`.
@@ -51,9 +57,17 @@ class Collector:
         final = self._sums.take(until)
         if not final.shape[-1]:
             return
-        final *= self._levels.deviation
-        final += self._levels.mean
-        for samples, (stem, writer) in zip(final, self._writers.items(), strict=True):
-            interleaved = interleave(samples)
-            self._spool.append(stem, interleaved)
-            writer.write(interleaved)
+        writing = [
+            self._threads.submit(self._write, stem, samples)
+            for stem, samples in zip(self._writers, final, strict=True)
+        ]
+        wait(writing)  # all, before one that failed is told: what they write to is closed then
+        for stem_written in writing:
+            stem_written.result()
+
+    def _write(self, stem: str, samples: Samples) -> None:
+        samples *= self._levels.deviation
+        samples += self._levels.mean
+        interleaved = interleave(samples)
+        self._spool.append(stem, interleaved)
+        self._writers[stem].write(interleaved)

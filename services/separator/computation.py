@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +57,7 @@ class Rooms:
         scheduler: The way to the device.
         admission: Who may compute.
         spool_folder: Where stems under way lie.
+        threads: Write stems; none of them waits for another one.
     """
 
     blobs: BlobStore
@@ -63,6 +65,7 @@ class Rooms:
     scheduler: Scheduler
     admission: Admission
     spool_folder: Path
+    threads: Executor
 
 
 class Computation:
@@ -264,7 +267,7 @@ class Computation:
         files = ExitStack()
         try:
             track, writers = await in_thread(self._open_files, files)
-            collector = Collector(model, self.stems, levels, spool, writers)
+            collector = Collector(model, self.stems, levels, spool, writers, self._rooms.threads)
             await self._feed(plan, SegmentCutter(track, levels), collector)
             await in_thread(self._keep, writers)
         finally:

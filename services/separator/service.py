@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
@@ -85,6 +87,7 @@ class SeparatorService:
         on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
         self.scheduler = Scheduler(2 if on_gpu else 1, self._lose_device)
         self._servers: list[Server] = []
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="stems")
         admission = Admission(settings.running_tracks, settings.queue_limit)
         metrics.observe(
             waiting_tracks=lambda: admission.waiting,
@@ -97,6 +100,7 @@ class SeparatorService:
             scheduler=self.scheduler,
             admission=admission,
             spool_folder=settings.cache_folder / "spool",
+            threads=self._threads,
         )
         self._computations = Computations(rooms)
         self.separator = Separator(
@@ -144,4 +148,5 @@ class SeparatorService:
     ) -> None:
         await self._computations.close()
         await self.scheduler.close()
+        self._threads.shutdown()
         self.engines.close()
