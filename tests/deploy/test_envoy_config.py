@@ -1,6 +1,7 @@
 """The Envoy configuration that `mixdown up` uses."""
 
 import base64
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -128,6 +129,29 @@ def test_the_streaming_calls_and_no_others_have_a_route_without_a_time_limit(con
     }
     for path, streams in paths.items():
         assert (path in unlimited) == streams, path
+
+
+def test_of_what_callers_ask_only_reads_are_asked_again(config):
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    routes = manager["typed_config"]["route_config"]["virtual_hosts"][0]["routes"]
+
+    def matches(match: dict, path: str) -> bool:
+        pattern = match.get("safe_regex", {}).get("regex", "no regex")
+        return (
+            path == match.get("path")
+            or path.startswith(match.get("prefix", "no prefix"))
+            or re.fullmatch(pattern, path) is not None
+        )
+
+    service = gateway_pb2.DESCRIPTOR.services_by_name["GatewayService"]
+    for method in service.methods:
+        path = f"/{service.full_name}/{method.name}"
+        route = next(route["route"] for route in routes if matches(route["match"], path))
+        retried = route.get("retry_policy", {}).get("retry_on", "").split(",")
+        streams = method.client_streaming or method.server_streaming
+        reads = method.name.startswith(("Get", "List", "Query")) and not streams
+        assert ("unavailable" in retried) == reads, path
+        assert ("connect-failure" in retried) == (not method.client_streaming), path
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Calls from service to service go through Envoy: breaking, and asking again."""
+"""Calls go through Envoy, from callers and from service to service: breaking, and asking again."""
 
 import concurrent.futures
 import json
@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from mixdown.conversation.v1 import conversation_pb2
+from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
@@ -31,7 +32,7 @@ CALLS = 3
 CALLERS = 60
 
 
-class Session(session_pb2_grpc.SessionServiceServicer):
+class AwayAtFirst:
     """Away at the first try of everything."""
 
     def __init__(self) -> None:
@@ -41,6 +42,46 @@ class Session(session_pb2_grpc.SessionServiceServicer):
         self.asked[name] += 1
         if self.asked[name] == 1:
             context.abort(grpc.StatusCode.UNAVAILABLE, "away")
+
+
+class Gateway(AwayAtFirst, gateway_pb2_grpc.GatewayServiceServicer):
+    """What callers reach."""
+
+    def GetTrack(self, request, context):
+        self._away_at_first("GetTrack", context)
+        return conversation_pb2.Track(track_id=request.track_id)
+
+    def ListTurns(self, request, context):
+        self._away_at_first("ListTurns", context)
+        return gateway_pb2.ListTurnsResponse()
+
+    def QueryUpload(self, request, context):
+        self._away_at_first("QueryUpload", context)
+        return gateway_pb2.UploadStatus()
+
+    def CreateSession(self, request, context):
+        self._away_at_first("CreateSession", context)
+        return conversation_pb2.Session()
+
+    def CancelTurn(self, request, context):
+        self._away_at_first("CancelTurn", context)
+        return conversation_pb2.Turn()
+
+    def Converse(self, request, context):
+        self._away_at_first("Converse", context)
+        yield conversation_pb2.TurnEvent()
+
+    def DownloadArtifact(self, request, context):
+        self._away_at_first("DownloadArtifact", context)
+        yield gateway_pb2.DownloadArtifactResponse()
+
+    def UploadTrack(self, request_iterator, context):
+        self._away_at_first("UploadTrack", context)
+        return conversation_pb2.Track()
+
+
+class Session(AwayAtFirst, session_pb2_grpc.SessionServiceServicer):
+    """What the gateway reaches."""
 
     def GetTrack(self, request, context):
         self._away_at_first(request.track_id, context)
@@ -104,12 +145,16 @@ class Bench:
     def __init__(
         self,
         settings: EnvoySettings,
+        gateway: Gateway,
         session: Session,
         separator: Separator,
         interpreter: Interpreter,
         failing_remixer: Remixer,
     ) -> None:
         self.channel = grpc.insecure_channel(f"127.0.0.1:{settings.internal_port}")
+        self.public = grpc.insecure_channel(f"127.0.0.1:{settings.port}")
+        self.gateway_double = gateway
+        self.gateway = gateway_pb2_grpc.GatewayServiceStub(self.public)
         self._admin = f"http://127.0.0.1:{settings.admin_port}/stats?format=json&filter="
         self.interpreter_double, self.failing_remixer = interpreter, failing_remixer
         self.interpreter = interpreter_pb2_grpc.InterpreterServiceStub(self.channel)
@@ -130,6 +175,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder: Path = tmp_path_factory.mktemp("between")
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(80))
     session, separator, interpreter = Session(), Separator(), Interpreter()
+    gateway = Gateway()
+    gateway_pb2_grpc.add_GatewayServiceServicer_to_server(gateway, server)
     interpreter_pb2_grpc.add_InterpreterServiceServicer_to_server(interpreter, server)
     remixer_pb2_grpc.add_RemixerServiceServicer_to_server(Remixer(works=True), server)
     # Another remixer, which answers health checks and nothing else.
@@ -165,9 +212,10 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
 
     with running_envoy(settings, add_remixer):
-        bench = Bench(settings, session, separator, interpreter, failing)
+        bench = Bench(settings, gateway, session, separator, interpreter, failing)
         yield bench
         bench.channel.close()
+        bench.public.close()
     separator.ended.set()
     server.stop(0)
     other.stop(0)
@@ -190,6 +238,36 @@ def test_a_stream_is_not_begun_twice(bench):
         list(bench.session.WatchEvents(session_pb2.WatchEventsRequest(turn_id="turn")))
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert bench.session_double.asked["turn"] == 1
+
+
+def test_a_callers_reads_are_asked_again(bench):
+    track = bench.gateway.GetTrack(gateway_pb2.GetTrackRequest(track_id="one"))
+    assert track.track_id == "one"
+    bench.gateway.ListTurns(gateway_pb2.ListTurnsRequest())
+    bench.gateway.QueryUpload(gateway_pb2.QueryUploadRequest())
+    for name in ("GetTrack", "ListTurns", "QueryUpload"):
+        assert bench.gateway_double.asked[name] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("CreateSession", lambda stub: stub.CreateSession(gateway_pb2.CreateSessionRequest())),
+        ("CancelTurn", lambda stub: stub.CancelTurn(gateway_pb2.CancelTurnRequest())),
+        ("Converse", lambda stub: list(stub.Converse(gateway_pb2.ConverseRequest()))),
+        (
+            "DownloadArtifact",
+            lambda stub: list(stub.DownloadArtifact(gateway_pb2.DownloadArtifactRequest())),
+        ),
+        ("UploadTrack", lambda stub: stub.UploadTrack(iter([gateway_pb2.UploadTrackRequest()]))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_a_caller_changes_or_streams_is_not_asked_again(bench, name, call):
+    with pytest.raises(grpc.RpcError) as caught:
+        call(bench.gateway)
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+    assert bench.gateway_double.asked[name] == 1
 
 
 def test_a_service_that_says_it_is_well_and_fails_is_left_alone(bench):

@@ -221,6 +221,32 @@ def test_a_name_with_an_underscore_is_no_way_around_a_name_with_a_dash(stub):
     assert caught.value.code() == Code.RESOURCE_EXHAUSTED
 
 
+def test_more_headers_than_a_call_has_are_refused_and_nothing_else_is(port):
+    long = {f"x-filler-{number}": "x" * 8000 for number in range(5)}
+    many = {f"x-filler-{number}": "x" for number in range(70)}
+    for headers in (long, many):
+        assert ask(port, "GET", "/v1/tracks/one", **headers)[0].status == 431
+    few = {f"x-filler-{number}": "x" * 4000 for number in range(5)}
+    assert ask(port, "GET", "/v1/tracks/one", **few)[0].status == 429  # the double's own answer
+
+
+@pytest.mark.parametrize("field", ["prompt", "noSuchField"])
+def test_more_json_than_a_call_has_is_refused_before_it_is_held(port, field):
+    body = json.dumps({field: "x" * (1 << 20)}).encode()
+    status, told = ask_json(port, "POST", "/v1/sessions/one:converse", body)
+    assert (status, told["code"]) == (413, Code.INVALID_ARGUMENT.value[0])
+    assert told["details"][0]["reason"] == "MALFORMED_MESSAGE"
+    body = json.dumps({field: "x" * (1 << 19)}).encode()
+    status, told = ask_json(port, "POST", "/v1/sessions/one:converse", body)
+    assert status == 429  # the double's own answer
+
+
+def test_the_body_of_an_upload_is_not_held_and_may_be_larger(port):
+    path = "/v1/uploads/one?displayName=song.wav&totalSizeBytes=4000000"
+    response, _ = ask(port, "PUT", path, bytes(4_000_000))
+    assert response.status == 200
+
+
 def test_where_no_gateway_is_everybody_is_told_to_come_again(tmp_path: Path):
     settings = EnvoySettings(
         address="127.0.0.1",
