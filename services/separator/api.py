@@ -75,6 +75,7 @@ class SeparatorApi(separator_pb2_grpc.SeparatorServiceServicer):
             segment_seconds=card.segment_seconds,
             tier=card.tier,
             description=card.description,
+            weights_bytes=card.weights_bytes,
         )
         loaded = self._engines.loaded(card.name)
         if loaded is not None:  # the weights know better than the card

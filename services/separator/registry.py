@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
-import yaml
 
 from services.separator.errors import UnknownModelError
+from services.separator.weights_files import file_of, models_in, read_bag
 from services.separator.weights_header import read_header
 
 _log = structlog.get_logger("mixdown.separator.registry")
@@ -38,6 +38,7 @@ class ModelCard:
         description: One sentence, and what the licence allows.
         sample_rate_hz: The model's sampling rate.
         channels: The model's channels.
+        weights_bytes: Size of the files of its weights, where they are here; else 0.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ModelCard:
     description: str
     sample_rate_hz: int = 44_100
     channels: int = 2
+    weights_bytes: int = 0
 
 
 _KNOWN = (
@@ -115,16 +117,27 @@ _KNOWN = (
 
 
 class Registry:
-    """Every model that can be asked for: those of Demucs and those of the local folder."""
+    """Every model that can be asked for: those of Demucs and those of the local folder.
 
-    def __init__(self, model_folder: Path | None = None) -> None:
+    What is put into the folder while this process runs is found when it is asked for.
+
+    Args:
+        model_folder: The local folder.
+        size_of: Tells the size of the files of a model's weights that are here, 0 for none.
+    """
+
+    def __init__(
+        self, model_folder: Path | None = None, size_of: Callable[[str], int] = lambda _: 0
+    ) -> None:
         self._folder = model_folder
+        self._size_of = size_of
         self._cards = {card.name: card for card in _KNOWN}
-        for name in _names_in(model_folder):
-            self._cards.setdefault(name, _local_card(name))
+        self._look()
 
     def find(self, name: str) -> ModelCard:
         """Returns what is known of the model `name`. Raises UnknownModelError."""
+        if name not in self._cards:
+            self._look()
         card = self._cards.get(name)
         if card is None:
             raise UnknownModelError(
@@ -135,10 +148,20 @@ class Registry:
 
     def cards(self) -> tuple[ModelCard, ...]:
         """Returns every model. Of those of the folder it reads what their files say, once."""
+        self._look()
         for name, card in self._cards.items():
             if not card.stems and self._folder is not None:
                 self._cards[name] = _read_card(self._folder, card)
-        return tuple(self._cards.values())
+        return tuple(
+            replace(card, weights_bytes=self._size_of(card.name)) for card in self._cards.values()
+        )
+
+    def _look(self) -> None:
+        """Takes note of what is in the folder now."""
+        local = {
+            name: self._cards.get(name) or _local_card(name) for name in models_in(self._folder)
+        }
+        self._cards = {**local, **{card.name: card for card in _KNOWN}}
 
 
 def _local_card(name: str) -> ModelCard:
@@ -147,14 +170,11 @@ def _local_card(name: str) -> ModelCard:
 
 def _read_card(folder: Path, card: ModelCard) -> ModelCard:
     """Returns the card of a model of the folder with what its first file says; else as it is."""
-    bag: dict[str, Any] = {"models": [card.name]}
     try:
-        path = folder / f"{card.name}.yaml"
-        if path.is_file():
-            bag |= yaml.safe_load(path.read_text())
-        file = _file_of(folder, str(bag["models"][0]))
+        bag = read_bag(folder, card.name)
+        file = file_of(folder, str(bag["models"][0]))
         header = None if file is None else read_header(file)
-    except (OSError, yaml.YAMLError, TypeError, ValueError, IndexError) as error:
+    except (OSError, ValueError) as error:
         _log.info("files of a model not understood", model=card.name, why=str(error))
         return card
     if header is None:
@@ -167,22 +187,3 @@ def _read_card(folder: Path, card: ModelCard) -> ModelCard:
         sample_rate_hz=header.sample_rate_hz,
         channels=header.channels,
     )
-
-
-def _file_of(folder: Path, signature: str) -> Path | None:
-    """Returns the file of a network, in the order in which they are loaded."""
-    names = (f"{signature}.safetensors", f"{signature}.th")
-    for path in (*(folder / name for name in names), *folder.glob("*-*.th")):
-        if path.is_file() and signature in {path.stem, path.stem.rsplit("-", 1)[0]}:
-            return path
-    return None
-
-
-def _names_in(folder: Path | None) -> Iterable[str]:
-    if folder is None or not folder.is_dir():
-        return ()
-    files = sorted(folder.iterdir())
-    bags = [file.stem for file in files if file.suffix == ".yaml"]
-    # A file whose name carries a signature belongs to a bag, or is called by its signature.
-    singles = [file.stem.split("-")[0] for file in files if file.suffix in {".th", ".safetensors"}]
-    return dict.fromkeys([*bags, *singles])

@@ -72,13 +72,14 @@ class SeparatorService:
         choose: Callable[[SeparationModel], Backend] | None = None,
     ) -> None:
         self._settings = settings
-        registry = Registry(settings.model_folder)
+        weights = weights_chain(settings)
+        registry = Registry(settings.model_folder, weights.size_bytes)
         registry.find(settings.default_model)
         blobs = open_blob_store(settings.blob_store, settings)
         stems = StemStore(blobs)
         self.engines = Engines(
             registry,
-            weights_chain(settings),
+            weights,
             choose or backend_choice(settings).choose,
             settings.models_in_memory,
             self._lose_device,

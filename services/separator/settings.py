@@ -24,11 +24,14 @@ class SeparatorSettings(BlobSettings):
             "the first of these that is there and passes the parity check."
         ),
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         default="auto",
         description=(
-            "Arithmetic of the `cuda` and `openvino` devices. `auto` takes bf16 where the device "
-            "has it. PyTorch on a CPU always computes in fp32."
+            "Arithmetic of the `cuda` and `openvino` devices. `int8` is for `openvino` alone: its "
+            "linear layers multiply integers, each token at a scale of its own, the rest is as "
+            "without. `auto` takes int8 on CPUs with AVX-512 VNNI and without matrix units, else "
+            "the fastest of 16 bits that the device has, and fp32 where that fails the parity "
+            "check. PyTorch on a CPU always computes in fp32."
         ),
     )
     threads: int = Field(

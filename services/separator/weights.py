@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 
 from services.separator.errors import DamagedWeightsError, WeightsUnavailableError
 from services.separator.registry import LICENCE_NOTE
+from services.separator.weights_files import size_in
 
 _log = structlog.get_logger("mixdown.separator.weights")
 
@@ -56,6 +57,10 @@ class WeightsSource(Protocol):
         """Returns a network, or a `BagOfModels`. Raises SourceError."""
         ...
 
+    def size_bytes(self, model: str) -> int:
+        """Returns the size of the files of a model's weights where they are here; else 0."""
+        ...
+
 
 @dataclass(frozen=True)
 class LocalFolder:
@@ -75,6 +80,10 @@ class LocalFolder:
             return self._load_safetensors(model) or self._load_pickled(model)
         except (ModelLoadingError, OSError, pickle.UnpicklingError, SafetensorError) as error:
             raise SourceError(f"{self.folder}: {error}") from error
+
+    def size_bytes(self, model: str) -> int:
+        """Returns the size of the files of a model's weights where they are here; else 0."""
+        return size_in(self.folder, model)
 
     def _load_safetensors(self, model: str) -> AnyModel | None:
         assert self.folder is not None
@@ -125,12 +134,27 @@ class HuggingFaceHub:
         except (OSError, HfHubHTTPError, SafetensorError) as error:
             raise SourceError(f"{repository}: {error}") from error
 
+    def size_bytes(self, model: str) -> int:
+        """Returns the size of the files of a model's weights in the hub's cache, else 0."""
+        from huggingface_hub import try_to_load_from_cache
+
+        repository = f"{DEFAULT_NAMESPACE}/{hf_repo_name(model)}"
+        try:
+            bag = try_to_load_from_cache(repository, f"{model}.yaml")
+        except ValueError:  # a model of the local folder, whose name no repository can have
+            return 0
+        return size_in(Path(bag).parent, model) if isinstance(bag, str) else 0
+
 
 class WeightsChain:
     """Asks sources in order until one has the weights."""
 
     def __init__(self, sources: Sequence[WeightsSource]) -> None:
         self._sources = sources
+
+    def size_bytes(self, model: str) -> int:
+        """Returns the size of the files of a model's weights that are here; 0 for none."""
+        return next((size for source in self._sources if (size := source.size_bytes(model))), 0)
 
     def load(self, model: str) -> tuple[AnyModel, str]:
         """Returns a network or a `BagOfModels`, and the name of the source that had it.

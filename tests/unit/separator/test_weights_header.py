@@ -12,10 +12,14 @@ from demucs.demucs import Demucs
 from demucs.hdemucs import HDemucs
 from demucs.states import get_state
 from diffq import DiffQuantizer
+from huggingface_hub import constants
 
+from services.separator.errors import UnknownModelError
 from services.separator.models import describe_model
 from services.separator.registry import Registry
+from services.separator.weights import HuggingFaceHub, LocalFolder, WeightsChain
 from services.separator.weights_header import WeightsHeader, read_header
+from services.separator.weights_npm import ConvertedWeights, cached_weights_path
 from tests.separator_models import (
     STEMS,
     tiny_htdemucs,
@@ -120,3 +124,51 @@ def test_a_bag_may_say_how_long_its_segments_are(tmp_path: Path) -> None:
     (tmp_path / "bag.yaml").write_text("{models: [aaaa], segment: 0.25}")
     (card,) = (card for card in Registry(tmp_path).cards() if card.name == "bag")
     assert card.segment_seconds == 0.25
+
+
+def test_what_is_put_into_the_folder_later_is_found_and_what_is_gone_is_not(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    with pytest.raises(UnknownModelError):
+        registry.find("mine")
+    write_bag(tmp_path, "mine", {"aaaa": tiny_htdemucs()})
+    assert registry.find("mine").name == "mine"
+    assert "mine" in {card.name for card in registry.cards()}
+    for file in tmp_path.iterdir():
+        file.unlink()
+    assert "mine" not in {card.name for card in registry.cards()}
+    assert registry.find("htdemucs").stems == tuple(STEMS)
+
+
+def test_the_size_of_weights_is_told_where_all_of_their_files_are_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    models, cache = tmp_path / "models", tmp_path / "cache"
+    write_bag(models, "pair", {"aaaa": tiny_htdemucs(1), "bbbb": tiny_htdemucs(2)})
+    write_bag(models, "half", {"cccc": tiny_htdemucs(1)})
+    (models / "half.yaml").write_text("models: [cccc, dddd]")
+    write_safetensors(models / "my own.safetensors", tiny_htdemucs())
+    (models / "odd.yaml").write_text("models: 5")
+    path = cached_weights_path(cache)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"12345")
+    chain = WeightsChain([LocalFolder(models), ConvertedWeights(cache), HuggingFaceHub()])
+    sizes = {card.name: card.weights_bytes for card in Registry(models, chain.size_bytes).cards()}
+    assert sizes["pair"] == sum(f.stat().st_size for s in "ab" for f in models.glob(f"{s * 4}-*"))
+    assert sizes["my own"] == (models / "my own.safetensors").stat().st_size
+    assert sizes["htdemucs"] == 5
+    assert (sizes["half"], sizes["odd"], sizes["hdemucs_mmi"]) == (0, 0, 0)
+
+
+def test_the_size_of_what_the_hubs_cache_holds_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--adefossez--HTDemucs" / "snapshots" / "1234"
+    snapshot.mkdir(parents=True)
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("1234")
+    (snapshot / "htdemucs.yaml").write_text("models: [955717e8]")
+    (snapshot / "955717e8.safetensors").write_bytes(b"1234567")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert HuggingFaceHub().size_bytes("htdemucs") == 7
+    assert HuggingFaceHub().size_bytes("htdemucs_6s") == 0
