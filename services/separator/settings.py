@@ -46,8 +46,8 @@ class SeparatorSettings(BlobSettings):
     record_runs: bool = Field(
         default=True,
         description=(
-            "Record a network's run on a GPU once for each size of batch and play it again (CUDA "
-            "graphs), which spares the host telling the GPU each step."
+            "Record a network's run on a GPU for each size of batch, when its model is loaded, and "
+            "play it again (CUDA graphs), which spares the host telling the GPU each step."
         ),
     )
     running_tracks: int = Field(
@@ -87,8 +87,8 @@ class SeparatorSettings(BlobSettings):
         default=None,
         description=(
             "Folder with models in Demucs' `--repo` format (`<signature>-<checksum>.th` and "
-            "`<name>.yaml`), or as `.safetensors`. Asked first. Its `.th` files are pickles: "
-            "loading one runs what is in it."
+            "`<name>.yaml`), or as `.safetensors`. Asked first; what is put there later is found "
+            "without a restart. Its `.th` files are pickles: loading one runs what is in it."
         ),
     )
     cache_folder: Path = Field(
