@@ -225,7 +225,10 @@ def running_envoy(
     log = settings.folder / "envoy.log"
     with log.open("wb") as output:
         envoy = subprocess.Popen(
-            [ENVOY, "-c", config, "--log-level", "warning", "--use-dynamic-base-id"],
+            [
+                *(ENVOY, "-c", config, "--log-level", "warning", "--use-dynamic-base-id"),
+                *("--file-flush-interval-msec", "100"),
+            ],
             stdout=output,
             stderr=output,
         )

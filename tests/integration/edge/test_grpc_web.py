@@ -1,14 +1,19 @@
 """A page in a browser calls by gRPC-Web, from the origins that are allowed."""
 
 import base64
+import hashlib
 import http.client
+import json
+import uuid
 
 import pytest
 from google.protobuf import json_format
 from google.rpc import error_details_pb2, status_pb2
 
+from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from tests.integration.edge.conftest import ORIGIN, Edge
+from tests.integration.gateway.conftest import eventually, noise_wav
 from tests.patience import PATIENCE_SECONDS
 
 PATH = "/mixdown.gateway.v1.GatewayService/"
@@ -79,6 +84,52 @@ def test_a_page_can_call(edge):
     assert gateway_pb2.ListSessionsResponse.FromString(message) == (
         gateway_pb2.ListSessionsResponse()
     )
+
+
+def test_a_page_hears_what_it_has_asked_for(edge, tmp_path):
+    """The main job by gRPC-Web alone, but for the upload, which browsers send by HTTP."""
+    told = {"authorization": f"Bearer {edge.token()}"}
+    song = noise_wav(1.0, seed=31)
+    path = f"/v1/uploads/{uuid.uuid4().hex}?displayName=song.wav&totalSizeBytes={len(song)}"
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=PATIENCE_SECONDS)
+    connection.request("PUT", path, song, {**told, "origin": ORIGIN})
+    track_id = json.loads(connection.getresponse().read())["trackId"]
+    connection.close()
+
+    request = gateway_pb2.CreateSessionRequest(track_id=track_id)
+    _, (message,) = call(edge, "CreateSession", request, **told)
+    session = conversation_pb2.Session.FromString(message)
+    said = gateway_pb2.ConverseRequest(session_id=session.session_id, prompt="only the vocals")
+    ended, messages = call(edge, "Converse", said, **told)
+    assert ended["grpc-status"].strip() == "0"
+    events = [conversation_pb2.TurnEvent.FromString(message) for message in messages]
+    assert events[-1].HasField("completed")
+    audio = b"".join(event.audio.data for event in events)
+    (artifact,) = (
+        event.output_finished.artifact for event in events if event.HasField("output_finished")
+    )
+    assert hashlib.sha256(audio).hexdigest() == artifact.blob.sha256
+
+
+def test_what_was_asked_stands_in_the_access_log_and_no_secret(edge):
+    token, secret = edge.token(), uuid.uuid4().hex
+    request = gateway_pb2.WatchTurnRequest(turn_id=secret)
+    call(edge, "WatchTurn", request, authorization=f"Bearer {token}")
+    call(edge, "ListSessions", gateway_pb2.ListSessionsRequest(), authorization=f"Bearer {token}")
+    log = edge.suite.folder / "edge" / "envoy.log"
+
+    def lines() -> list[dict[str, object]]:
+        return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+
+    def told() -> set[tuple[object, object]]:
+        return {(line["path"], line["grpc_status"]) for line in lines() if "grpc_status" in line}
+
+    assert eventually(
+        lambda: {(f"{PATH}WatchTurn", "NOT_FOUND"), (f"{PATH}ListSessions", "OK")} <= told()
+    )
+    assert {"time", "status", "flags", "milliseconds", "request_id"} <= set(lines()[-1])
+    assert token not in log.read_text()
+    assert secret not in log.read_text()
 
 
 def test_a_page_reads_why_a_service_refused(edge):

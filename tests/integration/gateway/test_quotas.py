@@ -9,6 +9,7 @@ import grpc
 import pytest
 import pytest_asyncio
 from google.rpc import error_details_pb2
+from grpc import aio
 from grpc_status import rpc_status
 
 from mixdown.errors import MixdownError
@@ -23,7 +24,9 @@ from tests.integration.gateway.conftest import (
     noise_wav,
 )
 
+TURNS = 2
 LIMITS = {
+    "MIXDOWN_USER_TURN_LIMIT": str(TURNS),
     "MIXDOWN_USER_STORAGE_LIMIT_BYTES": "4000000",
     "MIXDOWN_USER_DAILY_AUDIO_MINUTES": "0.11",  # two files of three seconds
 }
@@ -72,12 +75,38 @@ async def test_minutes_of_audio_end_with_the_day(user: Caller, song, tmp_path):
     assert [turn.error.reason for turn in turns] == ["", "AUDIO_QUOTA_EXCEEDED", "", ""]
 
     usage = await user.client.usage()
-    assert (usage.turns, usage.turn_limit) == (0, 0)
+    assert (usage.turns, usage.turn_limit) == (0, TURNS)
     assert usage.daily_audio_minutes == pytest.approx(0.1)
     assert usage.daily_audio_limit_minutes == 0.11
     files = [artifact.blob.size_bytes for turn in turns for artifact in turn.artifacts]
     assert usage.stored_bytes == song.stat().st_size + sum(files)
     assert usage.storage_limit_bytes == 4_000_000
+
+
+async def test_more_turns_at_once_are_refused_until_one_has_ended(user: Caller, song):
+    track = await user.client.upload(song)
+
+    async def separate() -> tuple[aio.UnaryStreamCall, str]:
+        session = await user.client.create_session(track, model="stuck")
+        request = gateway_pb2.SeparateRequest(session_id=session.session_id, stems=["vocals"])
+        call = user.stub.Separate(request, metadata=user.metadata)
+        event = await call.read()
+        return call, event.turn_id
+
+    running = [await separate() for _ in range(TURNS)]
+    assert (await user.client.usage()).turns == TURNS
+    with pytest.raises(grpc.RpcError) as refused:
+        await separate()
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    failure, seconds = _details(refused.value)
+    assert failure.violations[0].subject == "user/turns"
+    assert 0 < seconds <= 60
+
+    await user.client.cancel(running[0][1])
+    running.append(await separate())
+    for call, turn_id in running[1:]:
+        await user.client.cancel(turn_id)
+        call.cancel()
 
 
 async def test_a_call_beyond_the_day_is_refused_and_told_when_to_come_again(user: Caller, tmp_path):
