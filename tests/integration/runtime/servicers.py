@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from grpc import aio
+from grpc import StatusCode, aio
 
 from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
 from mixdown.remixer.v1 import remixer_pb2, remixer_pb2_grpc
+from services.runtime.channels import connect
+from services.runtime.errors import MixdownError
 from services.runtime.server import Server
 from services.runtime.settings import Settings
 
@@ -24,6 +26,23 @@ REMIXER = "mixdown.remixer.v1.RemixerService"
 
 Answer = Callable[[interpreter_pb2.InterpretRequest], Awaitable[interpreter_pb2.Interpretation]]
 Stream = Callable[[], AsyncIterator[remixer_pb2.RenderResponse]]
+
+
+class TooBusyError(MixdownError):
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "TOO_BUSY"
+
+
+async def echo(request: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
+    return interpreter_pb2.Interpretation(reply=request.prompt)
+
+
+async def busy(_: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
+    raise TooBusyError("Come back later.", metadata={"queue": "8"}, retry_after_seconds=2.5)
+
+
+async def broken(_: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
+    raise ValueError("the password is swordfish")
 
 
 class Interpreter(interpreter_pb2_grpc.InterpreterServiceServicer):
@@ -80,6 +99,18 @@ async def serving(
         yield f"127.0.0.1:{server.port}"
     finally:
         await server.stop()
+
+
+def stub_of(channel: aio.Channel) -> interpreter_pb2_grpc.InterpreterServiceAsyncStub:
+    return interpreter_pb2_grpc.InterpreterServiceStub(channel)
+
+
+@asynccontextmanager
+async def calling(
+    answer: Answer,
+) -> AsyncIterator[interpreter_pb2_grpc.InterpreterServiceAsyncStub]:
+    async with serving(answer) as address, connect(address) as channel:
+        yield stub_of(channel)
 
 
 async def _slow(request: interpreter_pb2.InterpretRequest) -> interpreter_pb2.Interpretation:
