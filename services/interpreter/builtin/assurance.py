@@ -29,11 +29,13 @@ from services.interpreter.language.vocabulary import vocabulary
 from services.interpreter.language.word_classes import (
     ADVERBS,
     ASSERTING,
+    COPULAS,
     MODALS,
     OTHER_TIMES,
     PERCEIVING,
     PERSONS,
     PREPOSITIONS,
+    SUPPOSING,
     THINKING,
     THIRD_PERSONS,
     WISHING,
@@ -123,15 +125,17 @@ def unsure_words(
     reported = next((i for i, piece in enumerate(pieces) if _says_who(piece)), 0)
     if reported and _is_acted_on(pieces[reported - 1], read):
         return pieces[reported - 1].text  # "mute the drums, says my wife"
-    for piece in pieces:
+    for index, piece in enumerate(pieces):
         if piece.joiner in {".", "?"}:
             supposed = False
         supposed = supposed or _supposes(piece)
+        contradicted = pieces[index + 1 : index + 2] and pieces[index + 1].joiner == "but"
         if not _is_acted_on(piece, read) or _is_picture(piece, said):
             continue
         stretch = _Stretch(piece, read)
         cited = any(words.issuperset(i.text for i in piece.lexemes) for words in quoted)
-        if cited or supposed or any(doubts(stretch) for doubts in _DOUBTS):
+        disputed = contradicted and _wants_for_others(piece)
+        if cited or supposed or disputed or any(doubts(stretch) for doubts in _DOUBTS):
             return piece.text
     return ""
 
@@ -141,8 +145,19 @@ def _says_who(piece: Clause) -> bool:
     return piece.lexemes[0].text in {"says", "said", "thinks", "reckons", "claims", "insists"}
 
 
+def _wants_for_others(piece: Clause) -> bool:
+    """Whether somebody else's wish is told: "a friend of mine wants louder drums, but …"."""
+    return any(item.text == "wants" or item.has("says") for item in piece.lexemes)
+
+
+_THE_MORE = re.compile(r"the (more|less|louder|quieter)\b.* the (worse|better|more|less)\b")
+
+
 def _supposes(piece: Clause) -> bool:
     """Whether what follows is wanted on a condition: "only if it doesn't hurt, raise the bass"."""
+    words = f"{piece.text} "
+    if words.startswith(SUPPOSING) or _THE_MORE.match(words):
+        return True
     place = piece.index("conditional")
     return place >= 0 and not any(map(_asks, piece.lexemes[:place]))
 
@@ -258,7 +273,15 @@ def _has_other_subject(stretch: _Stretch) -> bool:
             continue  # "while you're at it"
         able = len(said) > 1 and said[0] in MODALS
         perceives = able and (said[1] in PERCEIVING or said[1] in stretch.unread)
-        if perceives or not said or not (said[0] in WISHING or said[0] in MODALS):
+        regrets = words[:2] == ["should", "have"] or words[:3] == ["should", "not", "have"]
+        forbids = item.text == "you" and words[:2] == ["can", "not"]
+        if (
+            regrets
+            or forbids
+            or perceives
+            or not said
+            or not (said[0] in WISHING or said[0] in MODALS)
+        ):
             return True
     return False
 
@@ -306,8 +329,9 @@ def _is_spoken_about(stretch: _Stretch) -> bool:
             continue
         rest = Clause(items[index + 1 :])
         asked = any(item.has("filler", "polite") for item in rest.lexemes)
-        praised = rest.any_of(("too", "toomuch", "enough", "greeting", "accept", "help"))
-        return not (asked or praised)
+        praised = rest.any_of(("too", "toomuch", "enough", "greeting", "accept"))
+        helps = rest.has("help") and items[index].text not in COPULAS
+        return not (asked or praised or helps)
     return False
 
 

@@ -27,6 +27,8 @@ def read_mute(turn: Turn, clause: Clause, named: Named) -> None:
     if named.is_empty and clause.has("file"):
         raise UnclearError("Which part should I mute?")  # "mute vocals only"
     targets = targets_of(turn, clause, named, setting="muted", sign=0)
+    if named.is_empty and not named.pronoun and targets == (MASTER,):
+        raise UnclearError("Which part should I mute, or the whole song?")
     if MASTER in targets and any(item.text == "music" for item in clause.lexemes):
         raise UnclearError("Everything but the vocals, or the whole song?")
     turn.add_edits(

@@ -25,6 +25,7 @@ MEANT = frozenset({"i mean", "i meant", "meant", "i said", "i mean to say"})
 
 ASSERTING = COPULAS | {
     "would", "would be", "will", "will be", "has", "does", "makes", "might", "can be", "may",
+    "could",
 }  # fmt: skip
 """Verbs that say something of what stands before them."""
 
@@ -75,6 +76,13 @@ OTHER_TIMES = frozenset({
     "whenever",
 })  # fmt: skip
 """When something is said to be done that is not now."""
+
+SUPPOSING = (
+    "imagine ", "picture ", "suppose ", "supposed ", "supposing ", "say the ", "had i ", "had you ",
+    "had we ", "there was ", "there were ", "there will ", "not that ", "it is not that ",
+    "it is not like ", "not like i ", "i am not saying ", "back then ",
+)  # fmt: skip
+"""What opens something that is only thought of, denied, or past."""
 
 PREPOSITIONS = frozenset({
     "on", "from", "to", "onto", "into", "over", "over the", "under", "above", "below", "behind",
