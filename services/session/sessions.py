@@ -8,13 +8,14 @@ from sqlalchemy import bindparam, delete, tuple_
 from sqlmodel import col, select
 
 from services.session import deletions
+from services.session.columns import new_id
 from services.session.database import Transaction
 from services.session.errors import RequestIdConflictError, SessionNotFoundError
 from services.session.mixes import load_mixes
 from services.session.names import check_display_name, check_request_id
 from services.session.pagination import Page, PageRequest, after_time_key, cut_page, time_key
 from services.session.resources import Session
-from services.session.tables import SessionRow, new_id
+from services.session.tables import SessionRow
 from services.session.tracks import artifact_blobs, track_row
 
 # Built once: to put a statement together costs about as much as to run it.

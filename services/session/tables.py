@@ -5,30 +5,24 @@ contracts (`audio`, `intent`, `proposal`, `outputs`, `output_format`, `payload`)
 message as JSON; a mix is in the canonical form of `mixdown.mix.Mix.to_dict`.
 """
 
-import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     MetaData,
-    String,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from services.session.errors import InvalidTextError
+from services.session.columns import Json, Text, UtcTime, identifier, reference
 
 Document = dict[str, Any]
 """A message of the contracts as JSON."""
@@ -38,52 +32,6 @@ UNFINISHED = "unfinished"
 
 WAITING = "waiting"
 """State of a turn that comes after the unfinished one, and after those that came before it."""
-
-
-def new_id() -> str:
-    """Returns a random identifier, 32 hexadecimal digits."""
-    return uuid.uuid4().hex
-
-
-class UtcTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite knows no time zones, so they are put on here."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Checks that the time has a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone cannot be stored")
-        return value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Returns the time with its zone."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Text(TypeDecorator[str]):
-    """A text from outside. PostgreSQL cannot hold NUL; both databases refuse it alike."""
-
-    impl = String
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Refuses NUL with InvalidTextError."""
-        if value is not None and "\0" in value:
-            raise InvalidTextError
-        return value
-
-
-class Json(TypeDecorator[Any]):
-    """A JSON document; None is NULL."""
-
-    impl = JSON(none_as_null=True)
-    cache_ok = True
 
 
 class _Table(SQLModel):
@@ -99,23 +47,6 @@ class _Table(SQLModel):
 
 
 METADATA = _Table.metadata
-
-
-def _reference(target: str, *, index: bool = False, primary_key: bool = False) -> Any:
-    """A column that cannot be NULL and goes with the row that it refers to."""
-    return Field(
-        sa_column=Column(
-            Text,
-            ForeignKey(target, ondelete="CASCADE"),
-            nullable=False,
-            index=index,
-            primary_key=primary_key,
-        )
-    )
-
-
-def _identifier() -> Any:
-    return Field(default_factory=new_id, sa_column=Column(Text, primary_key=True))
 
 
 class UserRow(_Table, table=True):
@@ -135,7 +66,7 @@ class UploadRow(_Table, table=True):
     __tablename__ = "uploads"
     __table_args__ = (CheckConstraint("total_size_bytes >= 0", name="size"),)
 
-    user_id: str = _reference("users.user_id", primary_key=True)
+    user_id: str = reference("users.user_id", primary_key=True)
     upload_id: str = Field(sa_column=Column(Text, primary_key=True))
     staging_key: str = Field(sa_type=Text, unique=True)
     display_name: str = Field(sa_type=Text)
@@ -158,8 +89,8 @@ class TrackRow(_Table, table=True):
         Index("ix_tracks_sha256", "sha256"),
     )
 
-    track_id: str = _identifier()
-    user_id: str = _reference("users.user_id")
+    track_id: str = identifier()
+    user_id: str = reference("users.user_id")
     display_name: str = Field(sa_type=Text)
     sha256: str = Field(sa_type=Text)
     size_bytes: int = Field(sa_type=BigInteger)
@@ -193,9 +124,9 @@ class SessionRow(_Table, table=True):
         Index("ix_sessions_track_listing", "track_id", "update_time", "session_id"),
     )
 
-    session_id: str = _identifier()
-    user_id: str = _reference("users.user_id")
-    track_id: str = _reference("tracks.track_id")
+    session_id: str = identifier()
+    user_id: str = reference("users.user_id")
+    track_id: str = reference("tracks.track_id")
     request_id: str | None = Field(default=None, sa_type=Text)
     display_name: str = Field(sa_type=Text)
     model: str = Field(sa_type=Text)
@@ -213,8 +144,8 @@ class MixRow(_Table, table=True):
 
     __tablename__ = "mixes"
 
-    mix_id: str = _identifier()
-    session_id: str = _reference("sessions.session_id", index=True)
+    mix_id: str = identifier()
+    session_id: str = reference("sessions.session_id", index=True)
     parent_mix_id: str | None = Field(
         default=None, sa_column=Column(Text, ForeignKey("mixes.mix_id"), index=True)
     )
@@ -273,8 +204,8 @@ class TurnRow(_Table, table=True):
         ),
     )
 
-    turn_id: str = _identifier()
-    session_id: str = _reference("sessions.session_id")
+    turn_id: str = identifier()
+    session_id: str = reference("sessions.session_id")
     request_id: str = Field(sa_type=Text)
     ordinal: int
     prompt: str = Field(sa_type=Text)
@@ -318,7 +249,7 @@ class TurnEventRow(_Table, table=True):
         CheckConstraint("sequence >= 1", name="sequence"),
     )
 
-    turn_id: str = _reference("turns.turn_id", primary_key=True)
+    turn_id: str = reference("turns.turn_id", primary_key=True)
     sequence: int = Field(
         sa_column=Column(BigInteger, primary_key=True, autoincrement=False, nullable=False)
     )
@@ -339,8 +270,8 @@ class ArtifactRow(_Table, table=True):
         Index("ix_artifacts_sha256", "sha256"),
     )
 
-    artifact_id: str = _identifier()
-    turn_id: str = _reference("turns.turn_id")
+    artifact_id: str = identifier()
+    turn_id: str = reference("turns.turn_id")
     name: str = Field(sa_type=Text)
     sha256: str = Field(sa_type=Text)
     size_bytes: int = Field(sa_type=BigInteger)
@@ -362,7 +293,7 @@ class UsageRow(_Table, table=True):
         Index("ix_usage_day", "day"),
     )
 
-    user_id: str = _reference("users.user_id", primary_key=True)
+    user_id: str = reference("users.user_id", primary_key=True)
     day: str = Field(sa_column=Column(Text, primary_key=True))
     audio_seconds: float = 0.0
 

@@ -9,6 +9,7 @@ from sqlmodel import col, select
 
 from services.runtime.blobs import Blob
 from services.session import deletions
+from services.session.columns import new_id
 from services.session.database import Transaction
 from services.session.errors import (
     TrackNotFoundError,
@@ -27,7 +28,6 @@ from services.session.tables import (
     TurnRow,
     UploadRow,
     UserRow,
-    new_id,
 )
 
 

@@ -17,7 +17,7 @@ from services.session.mix_history import MixChange
 from services.session.mixes import apply_change, load_mixes
 from services.session.quotas import UNLIMITED, Quotas, charge_audio, check_bytes
 from services.session.resources import NewArtifact, TurnEvent
-from services.session.tables import Document
+from services.session.tables import Document, SessionRow, TurnRow
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,36 @@ def record_understanding(
     session, turn = leases.require(transaction, turn_id, token)
     if turn.interpret_time is not None:
         return events.get(transaction, turn_id, "interpreted")
+    return _understand(transaction, session, turn, understanding, quotas)
+
+
+def record_at_once(
+    transaction: Transaction,
+    session: SessionRow,
+    turn: TurnRow,
+    understanding: Understanding,
+    quotas: Quotas,
+) -> tuple[TurnEvent, ...]:
+    """Stores what a turn means in the transaction that begins it; its session is locked.
+
+    Returns:
+        The event; none where it cannot be stored. Then nothing of it is, and whoever works on the
+        turn learns the reason from `record_understanding`, as of any other turn.
+    """
+    try:
+        with transaction.rows.begin_nested():
+            return (_understand(transaction, session, turn, understanding, quotas),)
+    except SessionError:
+        return ()
+
+
+def _understand(
+    transaction: Transaction,
+    session: SessionRow,
+    turn: TurnRow,
+    understanding: Understanding,
+    quotas: Quotas,
+) -> TurnEvent:
     line = apply_change(transaction, session, understanding.change)
     turn.interpret_time = transaction.now
     turn.intent = understanding.intent
@@ -79,7 +109,7 @@ def record_understanding(
         charge_audio(transaction, session, quotas, turn)
     mix = load_mixes(transaction, [line.current])[line.current]
     payload = _interpreted_payload(understanding, mix)
-    return events.append(transaction, turn_id, "interpreted", payload)
+    return events.append(transaction, turn.turn_id, "interpreted", payload)
 
 
 def record_output_started(

@@ -15,6 +15,7 @@ from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
 from services.session import events, leases, quotas, turn_line
+from services.session.columns import new_id
 from services.session.database import Transaction
 from services.session.errors import (
     RequestIdConflictError,
@@ -33,7 +34,6 @@ from services.session.tables import (
     SessionRow,
     TrackRow,
     TurnRow,
-    new_id,
 )
 from services.session.tracks import to_track
 from services.session.turn_reading import load_context, to_turn
