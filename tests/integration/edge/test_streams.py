@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import http.client
 import time
 import uuid
 from pathlib import Path
@@ -174,6 +175,28 @@ async def test_readers_that_stop_reading_hold_up_nobody_else_and_little_memory(
         assert_has_not_grown(open_edge, before, {"envoy": 40, "gateway": 30, "gateway-2": 30})
         for call in stuck:
             call.cancel()
+
+
+async def test_an_upload_of_any_size_is_held_nowhere_on_its_way(open_edge):
+    size = 100 << 20
+    before = open_edge.memory_mib()
+
+    def send() -> int:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", open_edge.port, timeout=3 * PATIENCE_SECONDS
+        )
+        path = f"/v1/uploads/{uuid.uuid4().hex}?displayName=zeros&totalSizeBytes={size}"
+        pieces = (bytes(1 << 20) for _ in range(size >> 20))
+        connection.request("PUT", path, pieces, {"content-length": str(size)})
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    sending = asyncio.create_task(asyncio.to_thread(send))
+    while not sending.done():
+        await asyncio.wait({sending}, timeout=0.1)
+        assert_has_not_grown(open_edge, before, {"envoy": 16, "gateway": 32, "gateway-2": 32})
+    assert await sending == 400  # all of it came, and none of it is audio
 
 
 async def test_a_detached_turn_goes_on_and_its_file_can_be_fetched(
