@@ -18,7 +18,7 @@ import torch
 
 from mixdown.separator.v1 import separator_pb2 as pb
 from services.separator.backends.backend import DeviceMemoryError
-from services.separator.backends.cuda import CudaBackend, cuda_precision
+from services.separator.backends.cuda import CudaBackend, cuda_precision, roomier_precision
 from services.separator.backends.parity import measure_parity, parity_probe
 from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.models import SeparationModel, describe_model
@@ -109,15 +109,33 @@ def test_a_gpu_out_of_memory_says_so_and_works_on_with_less(
         backend.close()
 
 
-def test_what_is_too_large_for_fp16_is_computed_again_in_fp32() -> None:
-    network = tiny_htdemucs(dconv_mode=3)
+def loud_model() -> SeparationModel:
+    """A model whose values leave fp16 whatever it hears."""
+    network: Any = tiny_htdemucs(dconv_mode=3)
     with torch.no_grad():
         network.decoder[-1].conv_tr.weight.mul_(1e7)
-    model = describe_model("loud", network)
-    backend = CudaBackend(model, "fp16", max_batch=1)
+    return describe_model("loud", network)
+
+
+def test_a_model_that_is_too_large_for_fp16_is_computed_in_another_precision() -> None:
+    model = loud_model()
+    backend = CudaBackend(model, "fp16", max_batch=2)
+    assert backend._precision == roomier_precision(torch.cuda.get_device_capability())
+    overflows = backend._overflows
+    probe = parity_probe(model, 0)
+    assert snr_db(TorchCpuBackend(model, 1).run(0, probe), backend.run(0, probe)) > 30
+    assert backend._overflows == overflows
+    backend.close()
+
+
+def test_a_segment_that_is_too_large_for_fp16_is_computed_again_in_fp32() -> None:
+    model = loud_model()
+    backend = CudaBackend(model, "fp32", max_batch=1, record=False)
+    backend._precision = "fp16"  # as though only this segment were too large
     probe = parity_probe(model, 0)
     output = backend.run(0, probe)
-    assert snr_db(TorchCpuBackend(model, 1).run(0, probe), output) > 40
+    assert backend._overflows == 1
+    assert snr_db(TorchCpuBackend(model, 1).run(0, probe), output) > 50
     backend.close()
 
 
