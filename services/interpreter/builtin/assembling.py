@@ -110,6 +110,9 @@ def _block_contradiction(turn: Turn) -> None:
             moved.setdefault((edit.target, edit.setting), []).append(edit.change.value)
     undone = any(len(values) > 1 and abs(sum(values)) < 1e-9 for values in moved.values())
     twice = [key[0] for key, values in moved.items() if len(values) > 1 and not _varies(values)]
+    turned = any(len(values) > 1 and _varies(values) for values in moved.values())
+    if turned and any(clause.joiner == "but" for clause in turn.acted):
+        turn.blocked = turn.blocked or "Up or down, and by how much?"  # "the same, but up"
     if twice and not any(clause.any_of(("even", "more", "and")) for clause in turn.acted):
         turn.blocked = turn.blocked or replies.ask_once(twice[0])
     muted = [edit.target for edit in turn.edits if edit.setting == "muted" and edit.change is True]
