@@ -61,11 +61,17 @@ def lease_duration_of(
 
 
 def order_from_message(message: session_pb2.BeginTurnRequest) -> Order:
-    """Reads what a new turn is to do."""
+    """Reads what a new turn is to do.
+
+    Raises:
+        MixSettingOutOfRangeError: it has a mix that cannot be read.
+    """
+    is_given = message.HasField("given")
     return Order(
         prompt=message.prompt,
         output_format=to_document(message.format),
-        given=to_document(message.given) if message.HasField("given") else None,
+        given=to_document(message.given) if is_given else None,
+        meaning=understanding_from_message(message.given) if is_given else None,
     )
 
 

@@ -12,7 +12,7 @@ from mixdown.mix import Mix
 from services.session import events, leases, turn_line
 from services.session.artifacts import store_artifact
 from services.session.database import Transaction
-from services.session.errors import InvalidEventError
+from services.session.errors import InvalidEventError, SessionError
 from services.session.mix_history import MixChange
 from services.session.mixes import apply_change, load_mixes
 from services.session.quotas import UNLIMITED, Quotas, charge_audio, check_bytes

@@ -7,14 +7,14 @@ unfinished turn; the database holds that too. Others are refused or wait in line
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import grpc
 from sqlalchemy import bindparam, or_
 from sqlmodel import col, select
 
-from services.session import events, leases, quotas, turn_line
+from services.session import events, leases, quotas, turn_line, turn_writing
 from services.session.columns import new_id
 from services.session.database import Transaction
 from services.session.errors import (
@@ -25,7 +25,7 @@ from services.session.errors import (
 )
 from services.session.names import check_request_id
 from services.session.quotas import Quotas
-from services.session.resources import Lease, Turn, Work
+from services.session.resources import Lease, Turn, TurnEvent, Work
 from services.session.sessions import lock_session, to_session
 from services.session.tables import (
     UNFINISHED,
@@ -37,6 +37,7 @@ from services.session.tables import (
 )
 from services.session.tracks import to_track
 from services.session.turn_reading import load_context, to_turn
+from services.session.turn_writing import Understanding
 
 ATTEMPTS = 20
 """How often a turn is leased before it fails."""
@@ -84,11 +85,13 @@ class Order:
         prompt: What is said; empty for a turn without words.
         output_format: Format of the outputs.
         given: The interpretation of a turn without words.
+        meaning: The same, as it is stored with the turn.
     """
 
     prompt: str
     output_format: Document
     given: Document | None = None
+    meaning: Understanding | None = field(default=None, compare=False)
 
 
 def begin_turn(
@@ -140,7 +143,7 @@ def begin_turn(
         turn = _new_turn(session, request_id, order, transaction)
         turn.trace_parent = trace_parent
         _queue(transaction, turn, found, waits, rules)
-        return _first_work(transaction, session, turn, holder, duration, rules)
+        return _first_work(transaction, session, turn, order.meaning, holder, duration, rules)
     if Order(turn.prompt, turn.output_format, turn.given) != order:
         raise RequestIdConflictError(request_id)
     return _claim(transaction, session, turn, holder, duration, rules)
@@ -270,6 +273,7 @@ def _first_work(
     transaction: Transaction,
     session: SessionRow,
     turn: TurnRow,
+    meaning: Understanding | None,
     holder: str,
     duration: timedelta,
     rules: TurnRules,
@@ -285,14 +289,17 @@ def _first_work(
         "accepted",
         {"session_id": session.session_id, "ordinal": turn.ordinal},
     )
+    interpreted: tuple[TurnEvent, ...] = ()
+    if meaning is not None and not waits:  # who waits means it of the mix as it will be then
+        interpreted = turn_writing.record_at_once(transaction, session, turn, meaning, rules.quotas)
     return Work(
         user_id=session.user_id,
         turn=to_turn(transaction, turn, is_new=True),
         lease=lease,
         session=to_session(transaction, session),
         track=to_track(transaction.rows.get_one(TrackRow, session.track_id)),
-        context=None if waits else load_context(transaction, session),
-        events=(accepted,),
+        context=None if waits or interpreted else load_context(transaction, session),
+        events=(accepted, *interpreted),
         given=turn.given,
         trace_parent=turn.trace_parent,
     )

@@ -234,3 +234,18 @@ async def test_a_turn_without_files_costs_no_minutes(database_url: str) -> None:
         session = await one.session()
         for _ in range(3):
             await one.turn(session, clarification())
+
+
+async def test_a_turn_without_words_beyond_the_day_begins_and_is_charged_nothing(
+    database_url: str,
+) -> None:
+    async with limited(database_url, daily_minutes=1.5 * TRACK_SECONDS / 60) as (driver, _):
+        session = await driver.session()
+        given = remix(mix(vocals=3))
+        given.outputs.append(mix_pb2.Output(kind=mix_pb2.Output.KIND_STEM, stems=["vocals"]))
+        begun = await driver.begin(session, "", given=given)
+        assert [event.WhichOneof("event") for event in begun.events] == ["accepted"]
+        async with beyond("AUDIO_QUOTA_EXCEEDED", "user/daily-audio"):
+            await driver.record(begun, given)
+        del given.outputs[1]
+        assert (await driver.record(begun, given)).HasField("interpreted")

@@ -302,6 +302,33 @@ async def test_a_turn_without_words_sets_the_mix_it_brings(driver: Driver) -> No
     assert await driver.current_mix(session) == mix(bass=-6)
 
 
+async def test_what_a_turn_without_words_means_is_recorded_when_it_begins(driver: Driver) -> None:
+    session = await driver.session()
+    given = remix(mix(bass=-6))
+    begun = await driver.begin(session, "", given=given)
+    assert [event.WhichOneof("event") for event in begun.events] == ["accepted", "interpreted"]
+    assert begun.turn.mix == begun.events[1].interpreted.mix == mix(bass=-6)
+    assert not begun.HasField("context")  # nobody has to be asked
+    assert await driver.record(begun, given) == begun.events[1]
+    assert await driver.current_mix(session) == mix_pb2.Mix()  # the turn is not completed
+    await driver.complete(begun)
+    assert await driver.current_mix(session) == mix(bass=-6)
+
+
+async def test_what_cannot_be_recorded_when_a_turn_begins_is_refused_afterwards(
+    driver: Driver,
+) -> None:
+    session = await driver.session()
+    given = remix(mix(vocals=3, trumpet=3))
+    begun = await driver.begin(session, "", given=given)
+    assert [event.WhichOneof("event") for event in begun.events] == ["accepted"]
+    async with refused(StatusCode.INVALID_ARGUMENT, "UNKNOWN_TARGET"):
+        await driver.record(begun, given)
+    await driver.record(begun, remix(mix(vocals=3)))  # nothing of it was kept
+    await driver.complete(begun)
+    assert await driver.current_mix(session) == mix(vocals=3)
+
+
 async def test_bad_requests_are_told_what_is_wrong(driver: Driver) -> None:
     session = await driver.session()
     for request_id in ("x" * 65,):
