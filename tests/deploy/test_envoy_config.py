@@ -64,6 +64,25 @@ def test_the_admin_interface_listens_on_loopback_only(config):
     assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
 
+def test_the_keys_of_issuers_are_reached_by_envoy_alone(config):
+    (keys,) = (
+        listener
+        for listener in config["static_resources"]["listeners"]
+        if listener["name"] == "keys"
+    )
+    assert "address" not in keys
+    assert keys["internal_listener"] == {}
+    reaching = [
+        listener["name"]
+        for listener in config["static_resources"]["listeners"]
+        for chain in listener["filter_chains"]
+        for host in chain["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+        for route in host["routes"]
+        if route.get("route", {}).get("cluster") == "keys"
+    ]
+    assert reaching == []
+
+
 def test_of_the_administration_only_the_metrics_are_reached(config):
     reaching = [
         (listener["name"], route["match"], route["route"])
@@ -177,7 +196,7 @@ def test_between_services_only_reads_are_asked_again_and_only_streams_are_endles
 
 
 def test_a_listener_for_services_is_not_for_callers(config):
-    public, internal, _ = config["static_resources"]["listeners"]
+    public, internal, *_ = config["static_resources"]["listeners"]
     assert internal["name"] == "internal"
     assert internal["address"]["socket_address"]["address"] == "127.0.0.1"
     manager = public["filter_chains"][0]["filters"][0]["typed_config"]
@@ -208,7 +227,7 @@ def test_a_container_fills_in_the_same_template_from_its_environment(tmp_path):
     text = (tmp_path / "envoy.yaml").read_text()
     assert validate(text, tmp_path).returncode == 0
     clusters = yaml.safe_load(text)["static_resources"]["clusters"]
-    assert {cluster["name"] for cluster in clusters} == {*SERVICES, "administration"}
+    assert {cluster["name"] for cluster in clusters} == {*SERVICES, "administration", "keys"}
 
 
 def test_a_variable_that_is_missing_leaves_no_configuration(tmp_path):

@@ -180,6 +180,8 @@ def enveloped(manifests: Manifests, envoy: Mapping[str, Any]) -> Iterator[Findin
     admin = envoy["admin"]["address"]["socket_address"]
     for cluster in clusters:
         endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
+        if "envoy_internal_address" in endpoint["address"]:  # a listener of its own
+            continue
         address = endpoint["address"]["socket_address"]
         if cluster["name"] == "administration":
             if address != admin:
@@ -193,6 +195,7 @@ def enveloped(manifests: Manifests, envoy: Mapping[str, Any]) -> Iterator[Findin
     listening = {
         listener["name"]: listener["address"]["socket_address"]["port_value"]
         for listener in envoy["static_resources"]["listeners"]
+        if "internal_listener" not in listener
     }
     proxy = next(workload for workload in manifests.workloads if workload.name == "envoy")
     for name, port in proxy.ports.items():

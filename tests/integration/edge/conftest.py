@@ -38,12 +38,16 @@ CALLS_AT_ONCE = 30
 class Issuer:
     """Whoever makes tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, kid: str = "one") -> None:
+        self.kid = kid
         self.key = ec.generate_private_key(ec.SECP256R1())
 
-    def jwks(self) -> str:
+    def public_key(self) -> dict[str, str]:
         public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return json.dumps({"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]})
+        return {**public, "kid": self.kid, "alg": "ES256", "use": "sig"}
+
+    def jwks(self) -> str:
+        return json.dumps({"keys": [self.public_key()]})
 
     def token(self, user: str, **claims: Any) -> str:
         claims = {
@@ -54,7 +58,7 @@ class Issuer:
             **claims,
         }
         said = {name: value for name, value in claims.items() if value is not None}
-        return jwt.encode(said, self.key, algorithm="ES256", headers={"kid": "one"})
+        return jwt.encode(said, self.key, algorithm="ES256", headers={"kid": self.kid})
 
 
 @dataclass
@@ -116,7 +120,14 @@ def edge(edge_suite: Suite) -> Iterator[Edge]:
         rate_limit=RateLimit(burst=CALLS_AT_ONCE, per_second=1),
         cors_origins=(ORIGIN,),
     )
-    with running_envoy(settings):
+
+    def look_for_keys_often(config: dict[str, Any]) -> None:
+        manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+        filters = {found["name"]: found for found in manager["typed_config"]["http_filters"]}
+        provider = filters["envoy.filters.http.jwt_authn"]["typed_config"]["providers"]["mixdown"]
+        provider["remote_jwks"]["cache_duration"] = "0.5s"
+
+    with running_envoy(settings, look_for_keys_often):
         edge = Edge(settings.port, issuer, edge_suite)
         # The gateway looked for the others before Envoy was there, and looks again soon.
         assert eventually(lambda: reaches_session_service(edge))

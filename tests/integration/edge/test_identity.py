@@ -1,9 +1,11 @@
 """Who calls is what a valid token says, and nothing else."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+import uuid
 
 import grpc
 import jwt
@@ -16,6 +18,7 @@ from grpc_status import rpc_status
 from mixdown.gateway.v1 import gateway_pb2
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from tests.integration.edge.conftest import AUDIENCE, ISSUER, Edge, Issuer, bearer
+from tests.integration.gateway.conftest import eventually
 
 LIST = gateway_pb2.ListTracksRequest()
 
@@ -101,6 +104,31 @@ def test_a_token_that_names_nobody_is_refused(edge, stub):
     assert refusal_of(stub, bearer(edge.issuer.token("", sub=None))).reason == "NO_IDENTITY"
     forged = (*bearer(edge.issuer.token("", sub=None)), ("x-mixdown-user", "alice"))
     assert refusal_of(stub, forged).reason == "NO_IDENTITY"
+
+
+def test_keys_that_are_replaced_count_without_a_restart(edge, stub):
+    jwks = edge.suite.folder / "edge" / "jwks.json"
+    before, second = jwks.read_text(), Issuer("two")
+
+    def counts(issuer: Issuer) -> bool:
+        try:
+            stub.ListTracks(LIST, metadata=bearer(issuer.token(uuid.uuid4().hex)))
+        except grpc.RpcError as error:
+            assert error.code() == grpc.StatusCode.UNAUTHENTICATED
+            return False
+        return True
+
+    def put(text: str) -> None:
+        new = jwks.with_suffix(".new")
+        new.write_text(text)
+        new.replace(jwks)  # at once, as a mounted Secret is
+
+    assert not counts(second)
+    put(json.dumps({"keys": [edge.issuer.public_key(), second.public_key()]}))
+    assert eventually(lambda: counts(second))
+    assert counts(edge.issuer)
+    put(before)
+    assert eventually(lambda: not counts(second))
 
 
 def test_health_and_contracts_are_told_without_a_token(edge):
