@@ -64,6 +64,16 @@ def test_the_admin_interface_listens_on_loopback_only(config):
     assert config["admin"]["address"]["socket_address"]["address"] == "127.0.0.1"
 
 
+def test_what_callers_hold_open_shuts_out_no_service_and_no_operator(config):
+    limited = {
+        listener["name"]
+        for listener in config["static_resources"]["listeners"]
+        if not listener.get("ignore_global_conn_limit")
+    }
+    assert limited == {"public"}
+    assert config["admin"]["ignore_global_conn_limit"]
+
+
 def test_the_keys_of_issuers_are_reached_by_envoy_alone(config):
     (keys,) = (
         listener

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import concurrent.futures
+import contextlib
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +25,12 @@ from mixdown.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from services.local.envoy import EnvoySettings
 from services.local.suite import SERVICES
 from tests.integration.edge.conftest import running_envoy
-from tests.integration.gateway.conftest import free_port
+from tests.integration.gateway.conftest import eventually, free_port
 from tests.patience import PATIENCE_SECONDS
 
 Code = grpc.StatusCode
 IDLE_SECONDS = 1
+CONNECTIONS = 40
 QUOTA = status_pb2.Status(code=Code.RESOURCE_EXHAUSTED.value[0], message="Enough for today.")
 for detail in (
     error_details_pb2.ErrorInfo(reason="QUOTA_EXCEEDED", domain="mixdown"),
@@ -77,6 +80,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     def be_impatient(config: dict[str, Any]) -> None:
         manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
         manager["typed_config"]["stream_idle_timeout"] = f"{IDLE_SECONDS}s"
+        (monitor,) = config["overload_manager"]["resource_monitors"]
+        monitor["typed_config"]["max_active_downstream_connections"] = CONNECTIONS
 
     server.start()
     with running_envoy(settings, be_impatient):
@@ -245,6 +250,29 @@ def test_the_body_of_an_upload_is_not_held_and_may_be_larger(port):
     path = "/v1/uploads/one?displayName=song.wav&totalSizeBytes=4000000"
     response, _ = ask(port, "PUT", path, bytes(4_000_000))
     assert response.status == 200
+
+
+def test_more_connections_than_there_is_room_for_are_closed_and_the_others_served(port, stub):
+    with pytest.raises(grpc.RpcError) as caught:  # the double's own answer: it is connected
+        stub.GetTrack(gateway_pb2.GetTrackRequest())
+    assert caught.value.code() == Code.RESOURCE_EXHAUSTED
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            address = ("127.0.0.1", port)
+            stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS))
+        with pytest.raises((ConnectionError, http.client.BadStatusLine)):
+            ask(port, "GET", "/v1/tracks/one")
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.GetTrack(gateway_pb2.GetTrackRequest())
+        assert caught.value.code() == Code.RESOURCE_EXHAUSTED
+
+    def is_room_again() -> bool:
+        try:
+            return ask(port, "GET", "/v1/tracks/one")[0].status == 429
+        except (ConnectionError, http.client.BadStatusLine):
+            return False
+
+    assert eventually(is_room_again)
 
 
 def test_where_no_gateway_is_everybody_is_told_to_come_again(tmp_path: Path):
