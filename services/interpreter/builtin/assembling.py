@@ -111,8 +111,8 @@ def _block_contradiction(turn: Turn) -> None:
     undone = any(len(values) > 1 and abs(sum(values)) < 1e-9 for values in moved.values())
     twice = [key[0] for key, values in moved.items() if len(values) > 1 and not _varies(values)]
     turned = any(len(values) > 1 and _varies(values) for values in moved.values())
-    if turned and any(clause.joiner == "but" for clause in turn.acted):
-        turn.blocked = turn.blocked or "Up or down, and by how much?"  # "the same, but up"
+    if turned and any(map(_sets_again, turn.acted)):
+        turn.blocked = turn.blocked or "Up or down, and by how much?"
     if twice and not any(clause.any_of(("even", "more", "and")) for clause in turn.acted):
         turn.blocked = turn.blocked or replies.ask_once(twice[0])
     muted = [edit.target for edit in turn.edits if edit.setting == "muted" and edit.change is True]
@@ -123,6 +123,11 @@ def _block_contradiction(turn: Turn) -> None:
     silent = bool(turn.edits and handed) and all(turn.mix[stem].muted for stem in handed)
     if undone or silent:
         turn.blocked = turn.blocked or replies.ask_what()
+
+
+def _sets_again(clause: Clause) -> bool:
+    """Whether a clause puts right what was just said: "…, but up", "not so much, make it −4"."""
+    return clause.joiner == "but" or (clause.has("set") and clause.has("pronoun"))
 
 
 def _varies(values: list[float]) -> bool:

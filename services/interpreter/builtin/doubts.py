@@ -17,6 +17,7 @@ from services.interpreter.builtin.stretches import (
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.word_classes import (
     ADVERBS,
+    ANYBODY,
     ASSERTING,
     COPULAS,
     MODALS,
@@ -87,6 +88,8 @@ def _tells_of(person: str, words: list[str], unread: frozenset[str]) -> bool:
         return True  # "I should have lowered the drums"
     if (person, words[:1]) == ("i", ["should"]) or (person, words[:2]) == ("you", ["can", "not"]):
         return True  # "maybe I should mute them", "you can't just mute them"
+    if said and person in ANYBODY and said[0] in MODALS:
+        return True  # "anyone can turn up a bass"
     if len(said) > 1 and said[0] in MODALS:
         return said[1] in PERCEIVING or said[1] in unread  # "I can hear …", "you could argue …"
     return not said or not (said[0] in WISHING or said[0] in MODALS)
@@ -108,6 +111,8 @@ def _is_of_another_time(stretch: Stretch) -> bool:
 def _asks_back(stretch: Stretch) -> bool:
     """Whether an answer is wanted: "would you say the bass is too loud?"."""
     words = [w for item in stretch.said.lexemes for w in item.text.split()]
+    if words[0] in {"tell", "ask", "remind"} and words[1:2] != ["for"]:
+        return True  # "tell my drummer to play quieter"
     place = next((i for i, word in enumerate(words[:3]) if word == "you"), -1)
     following = next((word for word in words[place + 1 :] if word not in ADVERBS), "")
     if place >= 0 and following in THINKING:
@@ -156,6 +161,8 @@ def _is_doing(stretch: Stretch) -> bool:
     if item.text in THIRD_PERSONS:
         return True
     doing = item.text.split()[0].endswith("ing") and _is_done_to(item)
+    if any(i.has("greeting") and f.has("for") for i, f in pairwise(stretch.before)):
+        return True  # "cheers for the louder vocals"
     return doing and any(_comments(found) for found in stretch.before)
 
 

@@ -163,6 +163,8 @@ def _read_or_ask(turn: Turn, clause: Clause) -> None:
         if clause.has("unsupported"):
             turn.not_done.append(clause.values("unsupported")[0])
             return
+        if clause.joiner == "," and clause.lexemes[0].text in _RELATIVE and asks_for_change(clause):
+            turn.blocked = turn.blocked or replies.not_understood(clause.text)
         _answer(turn, clause)
         return
     told = is_statement(clause) and not _describes_song(turn, clause)
@@ -213,6 +215,7 @@ def _answer(turn: Turn, clause: Clause) -> None:
     turn.doubt(0.5)
 
 
+_RELATIVE = {"which", "who", "whose"}
 _WHERE = {"where", "which", "what", "tell", "whats", "wheres"}
 
 

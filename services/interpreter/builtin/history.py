@@ -46,6 +46,8 @@ def read_history(turn: Turn, clause: Clause, named: Named) -> bool:
         raise UnclearError("Back by how much, and of what?")  # "too much, take it back by 2 dB"
     if clause.has("undo") and clause.any_of(("up", "down")) and clause.numbers(""):
         raise UnclearError("Back by how much, and of what?")  # "go back up 1"
+    if clause.has("undo") and clause.has("half"):
+        raise UnclearError("Back by how many dB or steps?")  # "go back half the way"
     if clause.has("redo"):
         turn.history = History("redo", _steps(clause))
         return True

@@ -37,6 +37,7 @@ from services.interpreter.builtin.repeat import read_reference
 from services.interpreter.builtin.targets import having, targets_of
 from services.interpreter.builtin.turn import Held, Turn
 from services.interpreter.builtin.unclear import check_clear
+from services.interpreter.builtin.varying import AMOUNTS
 from services.interpreter.intent import Change, Clearing, Edit, Setting
 
 
@@ -157,6 +158,7 @@ def _read_effect(
     kind = _meant_pitch(turn, clause, named, kind)
     if kind == "pan" and clause.lexemes[0].text == "my" and named.is_empty:
         raise UnclearError("Which part should go to that side?")  # "… with my right ear"
+    _check_amount_of(turn, clause, kind)
     turn.doubt(check_read(clause, kind))
     if len(named.targets) > 1:
         check_parts(clause)
@@ -178,6 +180,17 @@ def _read_effect(
     turn.name(targets)
     if handout.asks_for_part(clause):
         turn.outputs += [t for t in targets if t != MASTER and t not in turn.outputs]
+
+
+def _check_amount_of(turn: Turn, clause: Clause, kind: str) -> None:
+    """Asks what "more like 20%" is of, after a change of reverb."""
+    if kind != "gain" or not clause.numbers("percent") or clause.has_named_target:
+        return
+    if turn.edits or clause.any_of(("volume", "up", "down", "half", "double")):
+        return
+    past = turn.conversation.latest_change()
+    if past and past.edits and all(edit.setting in AMOUNTS for edit in past.edits):
+        raise UnclearError(f"{past.edits[0].setting.capitalize()}, or loudness?")
 
 
 def _takes_back(clause: Clause, kind: str) -> bool:

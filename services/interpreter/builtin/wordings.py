@@ -18,10 +18,12 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import COPULAS
 
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
+    lexemes = _without_agreement(lexemes)
     lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(_that_is(lexemes))))))
     said = _without_keeping_on(phrasal_verbs(_without_listening_places(lexemes)))
     return taken_out(
@@ -95,6 +97,14 @@ def _it_is(lexemes: list[Lexeme]) -> list[Lexeme]:
         told = following is not None and (following.text in _DEGREES or following.has("too"))
         result.append(Lexeme("it is", _FILLER) if item.text == "its" and told else item)
     return result
+
+
+def _without_agreement(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Drops the "right" that only opens: "right, the vocals are good, now …"."""
+    opens = [item.text for item in lexemes[:2]] == ["right", ","]
+    end = next((i for i in range(2, len(lexemes)) if lexemes[i].mark), len(lexemes))
+    told = any(item.text.split()[0] in COPULAS or is_verb(item) for item in lexemes[2:end])
+    return lexemes[2:] if opens and told else lexemes
 
 
 _DEGREES = {"so", "very", "really", "way", "way too", "too", "just", "still", "quite", "super"}

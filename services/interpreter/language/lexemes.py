@@ -242,6 +242,8 @@ def _number_at(tokens: list[Token], words: list[str], index: int) -> tuple[int, 
                 length, value = nested[0] + 1, nested[1]
                 unit_length, unit = _unit_at(words, index + length)
             more = True
+        if more and not unit and length > 1:
+            return length, Number(value, more=True)  # "another two"
         if not unit or (unit == "times"):
             return None
         if words[index + length + unit_length :][:3] == ["and", "a", "half"]:

@@ -40,6 +40,11 @@ PERSONS = frozenset({
 })  # fmt: skip
 """Those who may do or say something."""
 
+ANYBODY = frozenset({
+    "anyone", "anybody", "everyone", "everybody", "someone", "somebody", "nobody", "who",
+})  # fmt: skip
+"""Persons who are nobody in particular."""
+
 WISHING = frozenset({
     "want", "wants", "need", "needs", "like", "love", "prefer", "wish", "hope", "think", "guess",
     "feel", "reckon", "believe", "suggest", "meant", "mean", "said", "say", "says", "would",
