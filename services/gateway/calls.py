@@ -14,6 +14,7 @@ from services.gateway.capabilities import Capabilities
 from services.gateway.direct_downloads import DirectDownloads
 from services.gateway.files import Files
 from services.gateway.identity import user_of
+from services.gateway.session_stems import SessionStems
 from services.gateway.settings import GatewaySettings
 from services.gateway.turns import Turns
 from services.gateway.uploads import Uploads
@@ -43,6 +44,7 @@ class Calls(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> None:
         self._settings = settings
         self._session = backends.session
+        self._stems = SessionStems(backends.session)
         self._files = files
         self._turns = turns
         self._uploads = Uploads(backends, blobs, settings)

@@ -118,7 +118,7 @@ def check_offsets(offsets_bytes: dict[str, int]) -> dict[str, int]:
     return offsets_bytes
 
 
-def check_mix(message: mix_pb2.Mix, stems: list[str]) -> Mix:
+def check_mix(message: mix_pb2.Mix, stems: Sequence[str]) -> Mix:
     """Reads a mix given as data. Raises UnknownTargetError or MixOutOfRangeError."""
     try:
         mix = mix_from_message(message)
@@ -130,7 +130,7 @@ def check_mix(message: mix_pb2.Mix, stems: list[str]) -> Mix:
     return mix
 
 
-def check_outputs(outputs: list[mix_pb2.Output], stems: list[str]) -> list[mix_pb2.Output]:
+def check_outputs(outputs: list[mix_pb2.Output], stems: Sequence[str]) -> list[mix_pb2.Output]:
     """Checks the files asked for; none means the whole mix. Raises UnknownStemError."""
     names: set[str] = set()
     for message in outputs:
@@ -159,4 +159,4 @@ def check_separation(
         outputs.append(mix_pb2.Output(kind=mix_pb2.Output.KIND_WITHOUT, stems=without))
     if not outputs:
         raise UnknownStemError(f"Say which stems: there are {', '.join(known)}.")
-    return check_outputs(outputs, list(known))
+    return check_outputs(outputs, known)

@@ -68,9 +68,9 @@ class TurnCalls(Calls):
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Renders a mix given as data."""
         begin = self._beginning(request, context)
-        session = await self._find_session(begin.user_id, request.session_id)
-        mix = rules.check_mix(request.mix, list(session.stems))
-        outputs = rules.check_outputs(list(request.outputs), list(session.stems))
+        stems = await self._stems.of(begin.user_id, request.session_id)
+        mix = rules.check_mix(request.mix, stems)
+        outputs = rules.check_outputs(list(request.outputs), stems)
         begin.given.CopyFrom(wordless.remix(mix_to_message(mix), outputs))
         async for event in self._begun(begin, request, context):
             yield event
@@ -80,8 +80,8 @@ class TurnCalls(Calls):
     ) -> AsyncIterator[conversation_pb2.TurnEvent]:
         """Hands out stems given as data."""
         begin = self._beginning(request, context)
-        session = await self._find_session(begin.user_id, request.session_id)
-        outputs = rules.check_separation(request.stems, request.without, session.stems)
+        stems = await self._stems.of(begin.user_id, request.session_id)
+        outputs = rules.check_separation(request.stems, request.without, stems)
         begin.given.CopyFrom(wordless.separation(request.stems, request.without, outputs))
         async for event in self._begun(begin, request, context):
             yield event

@@ -10,6 +10,7 @@ import pytest
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.errors import MixdownError
 from mixdown.gateway.v1 import gateway_pb2 as pb
+from mixdown.mix import Mix
 from services.runtime.errors import error_info_of
 from tests.integration.gateway.conftest import Caller, Suite, call_as
 
@@ -95,3 +96,22 @@ async def test_no_call_gives_anything_of_another_users(
     assert tested | _OWN | {"ConverseBatch"} == {method.name for method in service.methods}
     assert await session.mix() == before
     assert [item.turn_id async for item in session.turns()] == [turn.turn_id]
+
+
+async def test_a_session_that_a_gateway_knows_is_still_only_its_users_and_ends(
+    suite: Suite, caller: Caller, song, tmp_path
+):
+    """What a gateway remembers of a session opens it to nobody."""
+    session = await caller.client.create_session(await caller.client.upload(song))
+    await session.render(Mix().change("vocals", gain_db=1.0), folder=tmp_path)
+    request = pb.RenderRequest(session_id=session.session_id)
+    eve = call_as(suite, f"eve-{uuid.uuid4().hex}")
+    async with eve.client:
+        with pytest.raises(grpc.RpcError) as refused:
+            await _call(eve.stub, "Render", request, eve.metadata)
+    assert error_info_of(refused.value).reason == "SESSION_NOT_FOUND"
+    deletion = pb.DeleteSessionRequest(session_id=session.session_id)
+    await caller.stub.DeleteSession(deletion, metadata=caller.metadata)
+    with pytest.raises(grpc.RpcError) as refused:
+        await _call(caller.stub, "Render", request, caller.metadata)
+    assert error_info_of(refused.value).reason == "SESSION_NOT_FOUND"
