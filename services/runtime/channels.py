@@ -21,6 +21,9 @@ from services.runtime.tls import TlsFiles
 OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.max_send_message_length", 8 * 1024 * 1024),
+    # What Envoy lets in of a caller's headers (32 KiB), and what it adds: beyond 8 KiB calls would
+    # fail now and then, beyond 16 always.
+    ("grpc.max_metadata_size", 40 * 1024),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     # A service that restarts is found again within seconds (the default backs off to two minutes).
