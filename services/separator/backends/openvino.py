@@ -22,7 +22,7 @@ from services.separator.backends.channels_last import ChannelsLastCore, can_lie_
 from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
     SpectralCore,
-    join_branches,
+    join_by_stem,
     spectrogram_of,
 )
 from services.separator.errors import BackendUnavailableError
@@ -102,7 +102,7 @@ class OpenVinoBackend:
             spectra, waveforms = (
                 torch.from_numpy(request.get_output_tensor(index).data) for index in (0, 1)
             )
-            output: StemBatch = join_branches(network, spectra, waveforms).numpy()
+            output: StemBatch = join_by_stem(network, spectra, waveforms).numpy()
         return output
 
     def close(self) -> None:

@@ -113,3 +113,18 @@ def join_branches(network: Any, spectra: torch.Tensor, waveforms: torch.Tensor) 
     begin = 3 * hop // 2
     joined: torch.Tensor = added.flatten(3)[..., begin : begin + length] + waveforms
     return joined
+
+
+def join_by_stem(network: Any, spectra: torch.Tensor, waveforms: torch.Tensor) -> torch.Tensor:
+    """Returns what `join_branches` returns, to the bit, made for one stem after another.
+
+    On a CPU that takes less than half the time: what a stem needs is found in the cache, and its
+    memory is used again for the next one; that of all at once goes back to the system each time.
+    """
+    stems = waveforms.shape[1]
+    joined = torch.empty_like(waveforms)
+    by_stem = spectra.reshape(*spectra.shape[:-1], stems, -1)
+    for stem in range(stems):
+        only = slice(stem, stem + 1)
+        joined[:, only] = join_branches(network, by_stem[..., stem, :], waveforms[:, only])
+    return joined

@@ -32,6 +32,7 @@ from services.separator.backends.parity import error_db, measure_parity, parity_
 from services.separator.backends.spectral_core import (
     SpectralCore,
     join_branches,
+    join_by_stem,
     spectrogram_of,
 )
 from services.separator.backends.torch_cpu import TorchCpuBackend
@@ -81,6 +82,15 @@ def test_the_core_and_the_transforms_around_it_give_what_the_network_gives() -> 
     with torch.inference_mode():
         output = join_branches(network, *SpectralCore(network)(mix, spectrogram_of(network, mix)))
         assert torch.allclose(output, network(mix), atol=1e-6)
+
+
+def test_branches_joined_stem_by_stem_give_the_same_to_the_bit() -> None:
+    network = tiny_htdemucs()
+    mix = torch.randn(2, 2, 4_000, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        branches = SpectralCore(network)(mix, spectrogram_of(network, mix))
+        expected = join_branches(network, *branches)
+        assert torch.equal(join_by_stem(network, *branches), expected)
 
 
 @pytest.mark.parametrize(
