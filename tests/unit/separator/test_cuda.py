@@ -24,6 +24,7 @@ from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.models import SeparationModel, describe_model
 from tests.integration.separator.conftest import running_separator
 from tests.integration.separator.test_api import collect, pcm
+from tests.metrics import value
 from tests.separator_models import STEMS, snr_db, tiny_htdemucs
 
 pytestmark = [
@@ -171,6 +172,9 @@ async def test_many_tracks_at_once_on_a_gpu_give_what_a_cpu_gives(tmp_path: Path
             answers: list[list[pb.SeparateResponse]] = await asyncio.gather(
                 *(collect(bench, bench.request(track, *STEMS)) for track in tracks)
             )
+            if device == "cuda":
+                assert value("mixdown_separator_device_memory_bytes", kind="allocated") > 0
+                assert value("mixdown_separator_device_memory_bytes", kind="free") > 0
         assert {answer[-1].finished.backend for answer in answers} == {
             "cuda" if device == "cuda" else "torch-cpu"
         }

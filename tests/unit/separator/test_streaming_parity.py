@@ -19,7 +19,7 @@ from torch import nn
 from services.runtime.audio.reader import Samples
 from services.separator.models import describe_model
 from services.separator.overlap_add import OverlapAdd
-from services.separator.segments import Grid, plan_segments
+from services.separator.segments import Grid, plan_segments, shift_offsets
 from services.separator.track import SegmentCutter, TrackReader, measure_levels
 from tests.separator_models import RATE_HZ, STEMS, music, snr_db, tiny_htdemucs, write_wav
 
@@ -196,6 +196,18 @@ def test_shifts_give_what_the_library_gives_for_the_same_draws(tmp_path: Path) -
         tmp_path / "song.wav", network, 0.25, shifts=[RATE // 2 - draw for draw in draws]
     )
     assert snr_db(expected, output) > 100
+
+
+@given(track=st.text("0123456789abcdef", min_size=8), shifts=st.integers(1, 10))
+def test_shifts_are_drawn_by_the_track_and_reach_half_a_second_at_most(
+    track: str, shifts: int
+) -> None:
+    offsets = shift_offsets(track, shifts, 44_100)
+    assert offsets == shift_offsets(track, shifts, 44_100)
+    assert offsets != shift_offsets(f"{track}0", shifts, 44_100)
+    assert len(offsets) == shifts
+    assert all(0 <= offset <= 22_050 for offset in offsets)
+    assert shift_offsets(track, 0, 44_100) == (0,)
 
 
 def test_the_older_architectures_give_what_the_library_gives(tmp_path: Path) -> None:
