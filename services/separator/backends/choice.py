@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -14,7 +14,7 @@ import structlog
 import torch
 
 from services.separator.backends.backend import Backend
-from services.separator.backends.parity import REQUIRED_DB, measure_parity
+from services.separator.backends.parity import PROBES, REQUIRED_DB, measure_parity
 from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import SeparationModel
@@ -24,6 +24,9 @@ _log = structlog.get_logger("mixdown.separator.backends")
 _Precision = TypeVar("_Precision", bound=str)
 """What a device computes with; each has "fp32", and "bf16", though perhaps slowly."""
 
+Wanted = Literal["auto", "fp32", "bf16", "int8"]
+"""What can be asked for."""
+
 
 @dataclass(frozen=True)
 class BackendChoice:
@@ -31,7 +34,7 @@ class BackendChoice:
 
     Args:
         device: "auto", "cuda", "openvino" or "cpu".
-        precision: "auto", "fp32" or "bf16".
+        precision: "auto", "fp32", "bf16" or, on a CPU, "int8".
         threads: Threads that compute on a CPU.
         max_batch: Most segments at once on a GPU; 0 for what suits.
         record_runs: Whether a GPU records runs and plays them again.
@@ -39,7 +42,7 @@ class BackendChoice:
     """
 
     device: Literal["auto", "cpu", "cuda", "openvino"]
-    precision: Literal["auto", "fp32", "bf16"]
+    precision: Wanted
     threads: int
     max_batch: int
     record_runs: bool
@@ -69,11 +72,13 @@ class BackendChoice:
 
         if not torch.cuda.is_available():
             raise BackendUnavailableError("There is no NVIDIA GPU that PyTorch can use.")
+        if self.precision == "int8":
+            raise BackendUnavailableError("The precision int8 is for CPUs.")
         device = torch.cuda.get_device_name()
         return self._first_exact(
             model,
             reference,
-            cuda_precision(torch.cuda.get_device_capability()),
+            [cuda_precision(torch.cuda.get_device_capability())],
             f"cuda {device} {torch.__version__}",
             lambda precision: CudaBackend(
                 model, precision, self.max_batch, record=self.record_runs
@@ -86,7 +91,7 @@ class BackendChoice:
                 GRAPH,
                 OpenVinoBackend,
                 device_name,
-                native_precision,
+                precisions,
             )
         except ImportError as error:
             raise BackendUnavailableError("OpenVINO is not installed.") from error
@@ -95,7 +100,7 @@ class BackendChoice:
         return self._first_exact(
             model,
             reference,
-            native_precision(),
+            precisions(),
             f"openvino {device_name()} {openvino.__version__} graph {GRAPH}",
             lambda precision: OpenVinoBackend(model, self.cache_folder, self.threads, precision),
         )
@@ -104,19 +109,27 @@ class BackendChoice:
         self,
         model: SeparationModel,
         reference: Backend,
-        native: _Precision,
+        native: Sequence[_Precision],
         device: str,
         make: Callable[[_Precision], Backend],
     ) -> Backend:
-        """Returns the fastest precision that is exact enough: the device's own, else fp32."""
-        wanted = native if self.precision == "auto" else cast("_Precision", self.precision)
-        candidates = [wanted]
-        if self.precision == "auto" and wanted != "fp32":
-            candidates.append(cast("_Precision", "fp32"))
+        """Returns the fastest precision that is exact enough.
+
+        Args:
+            model: The model.
+            reference: What it is held to.
+            native: The device's own precisions, the fastest first; after them comes fp32.
+            device: All that its results depend on beside precision and model.
+            make: Makes the backend with a precision.
+        """
+        if self.precision == "auto":
+            candidates = list(dict.fromkeys([*native, cast("_Precision", "fp32")]))
+        else:
+            candidates = [cast("_Precision", self.precision)]
         parity = 0.0
         for precision in candidates:
             backend = make(precision)
-            key = f"{device} {precision} {model.weights_sha256}"
+            key = f"{device} {precision} probes {PROBES} {model.weights_sha256}"
             parity = self._parity(key, model, backend, reference)
             _log.info(
                 "backend checked",

@@ -18,7 +18,10 @@ import torch
 from demucs.htdemucs import HTDemucs
 
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
+from services.separator.backends.channel_balance import balance_channels
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
+from services.separator.backends.eight_bits import multiplies_eight_bits, use_eight_bits
+from services.separator.backends.parity import parity_probe
 from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
     SpectralCore,
@@ -30,18 +33,24 @@ from services.separator.models import Member, SeparationModel
 
 _log = structlog.get_logger("mixdown.separator.openvino")
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 
-GRAPH = 3
+GRAPH = 4
 """Raised whenever the same weights are converted to another graph than before."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
-def native_precision() -> Precision:
+def native_precision() -> Literal["fp32", "bf16"]:
     """Returns bf16 where the CPU computes with it, else fp32."""
     capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if "BF16" in capabilities else "fp32"
+
+
+def precisions() -> list[Precision]:
+    """Returns what this CPU computes with, the fastest first."""
+    plain = native_precision()
+    return ["int8", plain] if multiplies_eight_bits() else [plain]
 
 
 def device_name() -> str:
@@ -56,7 +65,8 @@ class OpenVinoBackend:
         model: The model; all of its networks must be Hybrid Transformer Demucs.
         cache_folder: Where converted networks are kept.
         threads: Threads that compute.
-        precision: Arithmetic inside the graph.
+        precision: Arithmetic inside the graph. "int8" is that of the linear layers
+            (`eight_bits.py`); the rest is computed with the CPU's own.
 
     Raises:
         BackendUnavailableError: a network is of another kind.
@@ -72,16 +82,20 @@ class OpenVinoBackend:
         self._networks = [_transformer_of(member, model.name) for member in model.members]
         self._one_at_a_time = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
-        core = openvino.Core()
+        core, eight = openvino.Core(), precision == "int8"
         options = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if eight else precision],
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._requests = []
         for number, network in enumerate(self._networks):
-            path = _convert(network, cache_folder, f"{model.weights_sha256[:16]}-{number}")
-            compiled = core.compile_model(path, "CPU", options)
+            name = f"{model.weights_sha256[:16]}-{number}"
+            path = _convert(network, parity_probe(model, number), cache_folder, name)
+            graph = core.read_model(path)
+            if eight:
+                use_eight_bits(graph)
+            compiled = core.compile_model(graph, "CPU", options)
             self._requests.append(compiled.create_infer_request())
 
     def run(self, member: int, batch: SegmentBatch) -> StemBatch:
@@ -118,7 +132,7 @@ def _transformer_of(member: Member, model: str) -> HTDemucs:
     return member.transformer
 
 
-def _convert(network: HTDemucs, cache_folder: Path, name: str) -> Path:
+def _convert(network: HTDemucs, probe: SegmentBatch, cache_folder: Path, name: str) -> Path:
     """Returns the converted network, made where it is not in the cache."""
     folder = cache_folder / "openvino"
     target = folder / f"{name}-{openvino.__version__.split('-')[0]}-{GRAPH}"
@@ -129,7 +143,8 @@ def _convert(network: HTDemucs, cache_folder: Path, name: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder, prefix="partial-") as partial:
         made = Path(partial) / "made"
         made.mkdir()
-        openvino.save_model(_trace(network), made / "network.xml", compress_to_fp16=False)
+        balanced = balance_channels(network, torch.from_numpy(probe))
+        openvino.save_model(_trace(balanced), made / "network.xml", compress_to_fp16=False)
         try:
             made.rename(target)
         except OSError:

@@ -3,6 +3,9 @@
 The error that a backend adds must vanish beside the model's own. Published models leave an error
 about 20 dB below the mixture; one that is 20 dB lower still changes the SDR of a stem by less than
 10 · log10(1 + 10⁻²) = 0.043 dB. So the gate is an error 40 dB below the mixture, in every stem.
+
+It holds for music of one level, and for silence, quiet and loud passages in one segment: numbers
+of few bits may have the range for the one and not for the other.
 """
 
 from __future__ import annotations
@@ -10,11 +13,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from services.separator.backends.backend import Backend, SegmentBatch, StemBatch
 from services.separator.models import SeparationModel
 
 REQUIRED_DB = 40.0
+
+PROBES = 2
+"""Raised whenever backends are held to other signals than before."""
+
+_LEVELS_DB = (-math.inf, -60.0, -40.0, -20.0, 0.0)
 
 
 def parity_probe(model: SeparationModel, member: int) -> SegmentBatch:
@@ -35,6 +44,32 @@ def parity_probe(model: SeparationModel, member: int) -> SegmentBatch:
     phase = 2 * np.pi * np.cumsum(vibrato) / model.sample_rate_hz
     voice = sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 12))
     probe = 0.6 * beat + kick + 0.5 * bass + 0.4 * voice * (np.sin(np.pi * seconds) > 0)
+    return _normalised(probe)
+
+
+def level_probe(model: SeparationModel, member: int) -> SegmentBatch:
+    """Returns one segment of silence and a crowded sound in four levels, always the same.
+
+    A chord that is out of tune, pink noise and single clicks, at the levels of `_LEVELS_DB`.
+
+    Returns:
+        `[1, channels, frames]`, with mean 0 and deviation 1.
+    """
+    network = model.members[member]
+    frames = network.input_frames(network.segment_frames)
+    places = np.arange(frames)
+    white = np.random.default_rng(11).standard_normal((model.channels, frames))
+    spectrum = np.fft.rfft(white)
+    pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(spectrum.shape[1]), 1)), frames)
+    notes = (110.0, 138.6, 164.8, 220.5, 277.0)
+    chord = sum((places / model.sample_rate_hz * note) % 1 - 0.5 for note in notes)
+    sound = chord + 0.5 * pink / pink.std()
+    sound[:, :: model.sample_rate_hz // 2] += 3
+    steps = places * len(_LEVELS_DB) // frames
+    return _normalised(sound * 10 ** (np.array(_LEVELS_DB) / 20)[steps])
+
+
+def _normalised(probe: npt.NDArray[np.float64]) -> SegmentBatch:
     probe = (probe - probe.mean()) / probe.std()
     segment: SegmentBatch = probe[None].astype(np.float32)
     return segment
@@ -51,10 +86,13 @@ def error_db(probe: SegmentBatch, expected: StemBatch, output: StemBatch) -> flo
 
 
 def measure_parity(model: SeparationModel, backend: Backend, reference: Backend) -> float:
-    """Returns how far the error of `backend` is below the mixture, in dB, for its worst member."""
+    """Returns how far the error of `backend` is below the mixture, in dB.
+
+    That is the least distance, over the model's networks and both probes.
+    """
     worst = math.inf
     for member in range(len(model.members)):
-        probe = parity_probe(model, member)
-        error = error_db(probe, reference.run(member, probe), backend.run(member, probe))
-        worst = min(worst, -error)
+        for probe in (parity_probe(model, member), level_probe(model, member)):
+            error = error_db(probe, reference.run(member, probe), backend.run(member, probe))
+            worst = min(worst, -error)
     return worst

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -28,7 +29,12 @@ from services.separator.backends.backend import (
 )
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
 from services.separator.backends.choice import BackendChoice
-from services.separator.backends.parity import error_db, measure_parity, parity_probe
+from services.separator.backends.parity import (
+    error_db,
+    level_probe,
+    measure_parity,
+    parity_probe,
+)
 from services.separator.backends.spectral_core import (
     SpectralCore,
     join_branches,
@@ -156,14 +162,55 @@ def test_no_backend_is_used_that_fails_the_check(tmp_path: Path, model: Separati
     reference = TorchCpuBackend(model, 1)
     with pytest.raises(BackendUnavailableError, match="40 dB are asked"):
         choice(tmp_path)._first_exact(
-            model, reference, "fp32", "noisy", lambda _: Noisy(reference, 0.05)
+            model, reference, ["fp32"], "noisy", lambda _: Noisy(reference, 0.05)
         )
-    errors = {"bf16": 0.05, "fp32": 0.001}
+    errors = {"int8": 0.05, "bf16": 0.02, "fp32": 0.001}
     backend = choice(tmp_path)._first_exact(
-        model, reference, "bf16", "mixed", lambda precision: Noisy(reference, errors[precision])
+        model,
+        reference,
+        ["int8", "bf16"],
+        "mixed",
+        lambda precision: Noisy(reference, errors[precision]),
     )
     assert measure_parity(model, backend, reference) > 40
-    assert len(json.loads((tmp_path / "parity.json").read_text())) == 3
+    assert len(json.loads((tmp_path / "parity.json").read_text())) == 4
+
+
+def test_the_fastest_precision_is_used_that_passes(tmp_path: Path, model: SeparationModel) -> None:
+    reference = TorchCpuBackend(model, 1)
+    made = []
+
+    def make(precision: str) -> Noisy:
+        made.append(precision)
+        return Noisy(reference, {"int8": 0.05, "bf16": 0.001}[precision])
+
+    choice(tmp_path)._first_exact(model, reference, ["int8", "bf16", "fp32"], "device", make)
+    assert made == ["int8", "bf16"]
+    choice(tmp_path, precision="bf16")._first_exact(model, reference, ["int8"], "device", make)
+    assert made == ["int8", "bf16", "bf16"]
+
+
+def test_the_second_probe_has_silence_and_four_levels(model: SeparationModel) -> None:
+    probe = level_probe(model, 0)
+    assert np.array_equal(probe, level_probe(model, 0))
+    assert float(probe.std()) == pytest.approx(1, abs=1e-3)
+    deviations = [float(part.std()) for part in np.array_split(probe, 5, axis=-1)]
+    assert deviations[0] == pytest.approx(0, abs=1e-6)
+    for quieter, louder in itertools.pairwise(deviations[1:]):
+        assert 20 * math.log10(louder / quieter) == pytest.approx(20, abs=3)
+
+
+def test_an_error_at_low_levels_alone_is_seen(model: SeparationModel) -> None:
+    """What is exact for the first probe may fail at the second's silence."""
+
+    class Gated(Noisy):
+        def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+            if abs(float(batch[..., : batch.shape[-1] // 5].std())) > 0.01:
+                return self._reference.run(member, batch)
+            return super().run(member, batch)
+
+    reference = TorchCpuBackend(model, 1)
+    assert measure_parity(model, Gated(reference, 0.05), reference) < 40
 
 
 def test_the_cpu_can_be_asked_for_by_name(tmp_path: Path, model: SeparationModel) -> None:

@@ -1,0 +1,87 @@
+"""A transformer whose channels are of like size, so that few bits hold all of them.
+
+After a norm a few channels of a token are ten times as large as the others, the same ones in any
+music. A scale for the whole token is theirs, and what is left for the rest is coarse. Here the
+norm divides each channel by a factor, and the layers that read it multiply their weights by it:
+they compute what they did before, of numbers that are nearer to each other. (SmoothQuant, Xiao et
+al. 2023, arXiv:2211.10438, with its α = ½: channels and weights share the burden.)
+
+The factors are taken from one signal. For others they may be less apt, and never wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from demucs.htdemucs import HTDemucs
+from demucs.transformer import CrossTransformerEncoderLayer
+from torch import nn
+
+_SMALLEST_SHARE = 0.01
+"""Channels that are smaller than this share of the largest are taken for that large."""
+
+
+def balance_channels(network: HTDemucs, mix: torch.Tensor) -> HTDemucs:
+    """Returns the network in other words.
+
+    Args:
+        network: Any Hybrid Transformer Demucs; left as it is.
+        mix: `[batch, channels, frames]`, a signal that tells how large channels are.
+
+    Returns:
+        A copy that computes the same.
+    """
+    balanced = copy.deepcopy(network)
+    readers = _readers_of_norms(balanced.crosstransformer)
+    for norm, largest in _largest_by_channel(balanced, list(readers), mix).items():
+        heaviest = torch.cat(readers[norm]).abs().amax(0)
+        factors = (_floored(largest) / _floored(heaviest)).sqrt()
+        factors /= factors.log().mean().exp()
+        norm.weight.data /= factors
+        norm.bias.data /= factors
+        for weights in readers[norm]:
+            weights.mul_(factors)
+    return balanced
+
+
+def _floored(sizes: torch.Tensor) -> torch.Tensor:
+    smallest = max(float(sizes.max()) * _SMALLEST_SHARE, torch.finfo(sizes.dtype).tiny)
+    return sizes.clamp(min=smallest)
+
+
+def _readers_of_norms(transformer: Any) -> dict[Any, list[torch.Tensor]]:
+    """Returns, by norm, the weights `[outputs, inputs]` that all of its readers apply to it."""
+    readers: dict[Any, list[torch.Tensor]] = {}
+    layers = [] if transformer is None else [*transformer.layers, *transformer.layers_t]
+    for layer in layers:
+        if not layer.norm_first:  # then norms are read by a sum, too
+            continue
+        if isinstance(layer, CrossTransformerEncoderLayer):
+            attending: Any = layer.cross_attn
+            width = attending.embed_dim
+            readers[layer.norm1] = [attending.in_proj_weight.data[:width]]
+            readers[layer.norm2] = [attending.in_proj_weight.data[width:]]
+            readers[layer.norm3] = [layer.linear1.weight.data]
+        else:
+            readers[layer.norm1] = [layer.self_attn.in_proj_weight.data]
+            readers[layer.norm2] = [layer.linear1.weight.data]
+    return readers
+
+
+def _largest_by_channel(
+    network: HTDemucs, norms: list[nn.Module], mix: torch.Tensor
+) -> dict[Any, torch.Tensor]:
+    """Returns, by norm, the largest absolute value of each channel of what it gives."""
+    largest: dict[Any, torch.Tensor] = {}
+
+    def watch(norm: nn.Module, _: Any, output: torch.Tensor) -> None:
+        largest[norm] = output.detach().abs().flatten(0, -2).amax(0)
+
+    handles = [norm.register_forward_hook(watch) for norm in norms]
+    with torch.no_grad():
+        network(mix)
+    for handle in handles:
+        handle.remove()
+    return largest
