@@ -38,6 +38,9 @@ $(VENV)/.fuzz-ready: tests/fuzz/atheris.lock | $(VENV)/.ready
 test-slow: $(VENV)/.ready  ## The tests that take minutes or load the machine.
 	$(BIN)/python -m pytest -m slow
 
+test-gpu: $(VENV)/.ready  ## The tests that need an NVIDIA GPU.
+	$(BIN)/python -m pytest -m cuda -rs
+
 lint: $(VENV)/.ready  ## Format, style, types, contracts, architecture.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -79,10 +82,14 @@ bench: $(VENV)/.ready  ## Measure separation, rendering, understanding, conversa
 	$(BIN)/python -m benchmarks.conversations
 	$(BIN)/python -m benchmarks.turn
 
+bench-gpu: $(VENV)/.ready  ## Measure separation on an NVIDIA GPU, and what its host can feed; figures in benchmarks/results/.
+	$(BIN)/python -m benchmarks.separation --device cuda --seconds 180 --songs 16 --output benchmarks/results/separation-gpu.json
+	$(BIN)/python -m benchmarks.separation_host --output benchmarks/results/separation-host-gpu.json
+
 up: $(VENV)/.ready  ## The five services and Envoy on this machine.
 	$(BIN)/mixdown up
 
 demo: $(VENV)/.ready  ## A conversation with a real song; files in out/. SONG=my.mp3 for one's own.
 	$(BIN)/python -m benchmarks.demo $(if $(SONG),"$(SONG)")
 
-.PHONY: help setup stubs lock test fuzz test-slow lint format docs bench up demo images k8s-test
+.PHONY: help setup stubs lock test fuzz test-slow test-gpu lint format docs bench bench-gpu up demo images k8s-test

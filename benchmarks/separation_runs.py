@@ -91,8 +91,13 @@ def _figures(
     }
 
 
-async def _separate(service: Any, track: str) -> tuple[dict[str, bytes], float, float, str]:
-    """Returns the stems, seconds to the end and to the first audio, and the backend."""
+async def _separate(
+    service: Any, track: str, *, keep: bool = True
+) -> tuple[dict[str, bytes], float, float, str]:
+    """Returns the stems, seconds to the end and to the first audio, and the backend.
+
+    Without `keep` the stems are empty: those of many songs would fill the memory.
+    """
     from services.separator.events import Audio, Finished, SeparationRequest
 
     began = time.perf_counter()
@@ -101,7 +106,8 @@ async def _separate(service: Any, track: str) -> tuple[dict[str, bytes], float, 
     async for event in service.separator.separate(SeparationRequest(track, "", STEMS)):
         if isinstance(event, Audio):
             first = first or time.perf_counter() - began
-            parts[event.stem].append(event.pcm)
+            if keep:
+                parts[event.stem].append(event.pcm)
         elif isinstance(event, Finished):
             backend = event.backend
     stems = {stem: b"".join(data) for stem, data in parts.items()}
@@ -172,7 +178,9 @@ def _run_concurrent(arguments: argparse.Namespace) -> Figures:
             # Bytes after the end of a WAV's data are another blob, and the same music.
             tracks = [_put(settings, data + bytes([number])) for number in range(arguments.songs)]
             began = time.perf_counter()
-            done = await asyncio.gather(*(_separate(service, track) for track in tracks))
+            done = await asyncio.gather(
+                *(_separate(service, track, keep=False) for track in tracks)
+            )
             seconds = time.perf_counter() - began
         return {
             "songs": arguments.songs,
