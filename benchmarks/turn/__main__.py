@@ -1,6 +1,6 @@
 """What a caller meets: first audio, throughput, overhead of the edge, many callers at once.
 
-    python -m benchmarks.turn [--json] [--output FILE]
+    python -m benchmarks.turn [--only PART ...] [--json] [--output FILE]
 
 Runs the suite as `mixdown up` does, with the model's real weights, and measures through Envoy. The
 callers run on the same machine and share its cores.
@@ -13,6 +13,7 @@ import asyncio
 import json
 import os
 import tempfile
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from benchmarks.machine import Figures, machine
@@ -26,38 +27,61 @@ from benchmarks.turn.throughput import (
     measure_streams,
 )
 
+PARTS = (
+    "cached_stem",
+    "overhead",
+    "internal",
+    "download",
+    "streams",
+    "downloads",
+    "live_separation",
+)
+"""What is measured, in this order."""
+
 
 async def measure(bench: Bench, folder: Path, arguments: argparse.Namespace) -> Figures:
-    """Measures everything, one after another."""
-    lengths = (arguments.seconds, arguments.long_seconds)
-    repeats = arguments.repeats
-    return {
-        "machine": machine(),
-        # Of the minute before: others may have worked on the machine meanwhile.
-        "load_average": round(os.getloadavg()[0], 1),
-        "cached_stem": {
-            f"{seconds:g} s": await measure_cached(bench, folder, seconds, repeats)
-            for seconds in lengths
-        },
-        "overhead": await measure_overhead(bench, folder, arguments.seconds, repeats),
-        "internal": await measure_internal(bench, folder, arguments.seconds, repeats),
-        "download": await measure_download(bench, folder, arguments.seconds, repeats),
-        "streams": await measure_streams(bench, folder, 60.0, arguments.clients),
-        "downloads": await measure_downloads(bench, folder, 60.0, arguments.downloads),
-        "live_separation": {
-            f"{seconds:g} s": await measure_live(bench, folder, seconds, 2) for seconds in lengths
-        },
+    """Measures what is asked for, one after another."""
+    seconds, repeats = arguments.seconds, arguments.repeats
+    lengths = (seconds, arguments.long_seconds)
+    parts: dict[str, Callable[[], Awaitable[Figures]]] = {
+        "cached_stem": lambda: _of_each(
+            lengths, lambda length: measure_cached(bench, folder, length, repeats)
+        ),
+        "overhead": lambda: measure_overhead(bench, folder, seconds, repeats),
+        "internal": lambda: measure_internal(bench, folder, seconds, repeats),
+        "download": lambda: measure_download(bench, folder, seconds, repeats),
+        "streams": lambda: measure_streams(bench, folder, 60.0, arguments.clients),
+        "downloads": lambda: measure_downloads(bench, folder, 60.0, arguments.downloads),
+        "live_separation": lambda: _of_each(
+            lengths, lambda length: measure_live(bench, folder, length, 2)
+        ),
     }
+    # Load of the minute before: others may have worked on the machine meanwhile.
+    figures = {"machine": machine(), "load_average": round(os.getloadavg()[0], 1)}
+    for name in PARTS:
+        if name in arguments.only:
+            figures[name] = await parts[name]()
+    return figures
+
+
+async def _of_each(
+    lengths: Sequence[float], measure_one: Callable[[float], Awaitable[Figures]]
+) -> Figures:
+    return {f"{length:g} s": await measure_one(length) for length in lengths}
 
 
 def table(figures: Figures) -> str:
     """Returns the figures as text."""
     lines = [
         f"{figures['machine']['cpu']}, {figures['machine']['cores']} cores, "
-        f"load {figures['load_average']} before",
-        f"{'after the prompt, ms':32}{'first event':>12}{'first audio':>12}{'longest':>9}",
+        f"load {figures['load_average']} before"
     ]
-    for name in ("cached_stem", "live_separation"):
+    latencies = [name for name in ("cached_stem", "live_separation") if name in figures]
+    if latencies:
+        lines.append(
+            f"{'after the prompt, ms':32}{'first event':>12}{'first audio':>12}{'longest':>9}"
+        )
+    for name in latencies:
         for length, run in figures[name].items():
             lines.append(
                 f"{name.replace('_', ' ') + ', ' + length:32}{run['first_event_ms']:12.0f}"
@@ -68,28 +92,44 @@ def table(figures: Figures) -> str:
                     f"  ({run['first_audio_segments']} segments of {run['segment_ms']} ms; "
                     f"uploaded in {run['upload_seconds']} s)"
                 )
-    overhead, download = figures["overhead"], figures["download"]
-    streams, many = figures["streams"], figures["downloads"]
-    return "\n".join(
-        [
-            *lines,
-            f"a remix: {overhead['remixer_seconds']} s of the remixer itself, "
-            f"{overhead['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
-            f"({overhead['overhead_percent']:+} %; medians "
-            f"{overhead['overhead_percent_of_medians']:+} %)",
-            f"its CPU seconds: {overhead['cpu_seconds_of_the_remixer_itself']['all']}, "
-            f"through Envoy and gateway "
-            f"{overhead['cpu_seconds_through_envoy_and_gateway']['all']}",
-            *_internal(figures["internal"]),
-            f"a download in MB/s: {download['grpc_mb_per_second']} by gRPC, "
-            f"{download['http_mb_per_second']} by HTTP, "
-            f"{download['copy_over_socket_mb_per_second']} copied over a socket",
-            f"{streams['clients']} remixes at once: {streams['seconds']} s, with a slow caller "
-            f"more {streams['seconds_with_a_slow_one']} s",
-            f"{many['downloads']} downloads at once: {many['seconds']} s, "
-            f"{many['mb_per_second']} MB/s; memory grew by MiB: {many['memory_mib_grown']}",
-        ]
-    )
+    for part, told in _TOLD.items():
+        if part in figures:
+            lines += told(figures[part])
+    return "\n".join(lines)
+
+
+def _overhead(overhead: Figures) -> list[str]:
+    return [
+        f"a remix: {overhead['remixer_seconds']} s of the remixer itself, "
+        f"{overhead['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
+        f"({overhead['overhead_percent']:+} %; medians "
+        f"{overhead['overhead_percent_of_medians']:+} %)",
+        f"its CPU seconds: {overhead['cpu_seconds_of_the_remixer_itself']['all']}, "
+        f"through Envoy and gateway "
+        f"{overhead['cpu_seconds_through_envoy_and_gateway']['all']}",
+    ]
+
+
+def _download(download: Figures) -> list[str]:
+    return [
+        f"a download in MB/s: {download['grpc_mb_per_second']} by gRPC, "
+        f"{download['http_mb_per_second']} by HTTP, "
+        f"{download['copy_over_socket_mb_per_second']} copied over a socket"
+    ]
+
+
+def _streams(streams: Figures) -> list[str]:
+    return [
+        f"{streams['clients']} remixes at once: {streams['seconds']} s, with a slow caller "
+        f"more {streams['seconds_with_a_slow_one']} s"
+    ]
+
+
+def _downloads(many: Figures) -> list[str]:
+    return [
+        f"{many['downloads']} downloads at once: {many['seconds']} s, "
+        f"{many['mb_per_second']} MB/s; memory grew by MiB: {many['memory_mib_grown']}"
+    ]
 
 
 def _internal(figures: Figures) -> list[str]:
@@ -101,6 +141,15 @@ def _internal(figures: Figures) -> list[str]:
     ]
 
 
+_TOLD: dict[str, Callable[[Figures], list[str]]] = {
+    "overhead": _overhead,
+    "internal": _internal,
+    "download": _download,
+    "streams": _streams,
+    "downloads": _downloads,
+}
+
+
 def main() -> None:
     """Measures, prints a table, and writes the figures where `--output` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.turn", description=__doc__)
@@ -109,6 +158,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--clients", type=int, default=8, help="that stream at once")
     parser.add_argument("--downloads", type=int, default=200, help="at once")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS)
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--output", type=Path, default=None, help="write the figures there too")
     arguments = parser.parse_args()
