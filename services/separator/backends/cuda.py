@@ -108,7 +108,8 @@ class CudaBackend:
             every size of batch.
 
     Raises:
-        BackendUnavailableError: there is no GPU, or the model does not fit into its memory.
+        BackendUnavailableError: there is no GPU that PyTorch supports, or the model does not fit
+            into its memory.
         DeadDeviceError: the GPU has failed.
     """
 
@@ -135,6 +136,7 @@ class CudaBackend:
         self._pool = torch.cuda.graph_pool_handle()
         self._recordings = Recordings(self._record, self._plain)
         try:
+            self._check()
             self._networks += [_network_on(self._device, member) for member in model.members]
             torch.cuda.synchronize()  # the weights went there on another stream
             self.max_batch = recordable_size(max_batch or self._measured_batch(model))
@@ -148,6 +150,8 @@ class CudaBackend:
             self.close()
             raise _too_large(model) from error
         except RuntimeError as error:
+            if "no kernel image" in str(error):
+                raise BackendUnavailableError("PyTorch does not support this GPU.") from error
             meaning = meaning_of(error, self._check)
             self.close()
             if isinstance(meaning, DeviceMemoryError):
