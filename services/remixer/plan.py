@@ -26,7 +26,7 @@ from services.runtime.audio.reader import AudioProperties
 from services.runtime.blobs import Blob
 from services.runtime.errors import UnsupportedFormatError
 
-RENDER_VERSION = 11
+RENDER_VERSION = 12
 """Raised whenever a request gives other bytes than before, so that old files are not used."""
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from services.runtime.audio.reader import Samples
 from services.runtime.blobs import BlobStore, BlobWriter
 
-VERSION = 4
+VERSION = 5
 """Raised whenever the same request would give other samples than before."""
 
 SAMPLE_BYTES = 4

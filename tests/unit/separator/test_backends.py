@@ -114,11 +114,13 @@ def test_the_network_laid_out_channels_last_gives_what_it_gives_otherwise(
 ) -> None:
     network = tiny_htdemucs(**changes).double()  # so that only a wrong formula makes a difference
     assert can_lie_channels_last(network)
+    generator = torch.Generator().manual_seed(0)
     for name, parameter in network.named_parameters():
         if name.endswith("scale"):  # new networks all but switch their residual branches off
             parameter.data.fill_(0.5)
+        elif parameter.ndim == 1:  # and their norms treat every channel alike
+            parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
     frames = int(network.segment * network.samplerate)
-    generator = torch.Generator().manual_seed(0)
     shape = (2, network.audio_channels, frames)
     mix = torch.randn(shape, generator=generator, dtype=torch.float64)
     with torch.inference_mode():
