@@ -277,7 +277,7 @@ def _contrasted(lexemes: list[Lexeme], start: int) -> int:
         return end + 1 - start
     names = any(word.has(kind) for kind in ("target", "six", *INSTRUMENT_KINDS))
     instead = [item for item in lexemes[end + 2 : end + 4] if not item.has("filler")][:1]
-    if names and not before and following[0].has("but"):
+    if names and not before and following and following[0].has("but"):
         # "not the vocals but the drums need to be louder"
         named = any(item.has("target") or item.has("six") for item in instead)
         return end + 2 - start if named else 0

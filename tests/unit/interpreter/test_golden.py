@@ -27,6 +27,19 @@ def test_the_golden_set_is_large_and_has_no_case_twice() -> None:
     assert len({case.identifier for case in CASES}) == len(CASES)
 
 
+@pytest.mark.parametrize("words", [1, 2, 3, -1, -2, -3])
+def test_a_prompt_cut_short_is_understood_or_asked_about(words: int) -> None:
+    engine = BuiltinEngine()
+
+    for case in CASES:
+        said = case.prompt.split()
+        cut = said[-words:] if words > 0 else said[:words]
+        found = engine.interpret(" ".join(cut), case.context)
+
+        found.mix.check(case.context.stems)
+        assert found.reply
+
+
 def test_the_evaluation_tells_accuracy_and_writes_outcomes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
