@@ -29,8 +29,6 @@ from torch import nn
 from torch.nn import functional
 
 _KERNEL, _STRIDE = 8, 4
-_VECTOR = 16  # channels that a CPU computes at once
-_MOST_BESIDE = 8
 _RESIDUAL_PARTS = 7  # without recurrence and attention: two convolutions, each with its norm, …
 
 
@@ -84,7 +82,7 @@ class ChannelsLastCore(nn.Module):
         net: Any = copy.deepcopy(network)
         self._stems, self._channels = len(net.sources), net.audio_channels
         rows = net.freq_emb_scale * net.freq_emb.weight.detach()
-        self.register_buffer("row_embedding", rows[:, :, None, None])
+        self.register_buffer("row_embedding", rows.T[None, :, :, None].contiguous())
         self.encoder = nn.ModuleList(_Encoder(layer) for layer in net.encoder)
         self.time_encoder = nn.ModuleList(_Encoder(layer) for layer in net.tencoder)
         self.decoder = nn.ModuleList(
@@ -115,8 +113,9 @@ class ChannelsLastCore(nn.Module):
             lengths.append(wave.shape[-1])
             wave = encode_time(functional.pad(wave, (0, -wave.shape[-1] % _STRIDE)))
             time_skips.append(wave)
-            # Only the first layer is told which row is which.
-            rows = encode(rows) if skips else encode(rows, self.row_embedding)
+            rows = encode(rows)
+            if not skips:  # only the first layer is told which row is which
+                rows = rows + self.row_embedding
             skips.append(rows)
         rows, wave = self.widen(rows), self.widen_time(wave)
         rows, wave = self.transformer(rows, wave[:, :, 0])
@@ -137,12 +136,9 @@ class _Encoder(nn.Module):
         self.convolution, self.rewrite = _flat(layer.conv), _flat(layer.rewrite)
         self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
 
-    def forward(self, samples: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
-        """Runs the layer, and adds what `embedding` has for each row, `[rows, channels, 1, 1]`."""
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
         by_row = _rows_apart(functional.gelu(self.convolution(samples)))
         by_row = functional.glu(self.rewrite(self.residual(by_row)), dim=1)
-        if embedding is not None:  # added where a compiler need not turn the channels around for it
-            by_row = by_row + embedding.repeat(len(samples), 1, 1, 1)
         return _rows_together(by_row, len(samples))
 
 
@@ -195,39 +191,12 @@ class _Residual(nn.Module):
     def __init__(self, branch: Any) -> None:
         super().__init__()
         squeeze, norm, activation, expand, wide_norm, gate, scale = branch
-        if norm.num_channels < _VECTOR:
-            norm = _NarrowNorm(norm)
         self.body = nn.Sequential(_flat(squeeze), norm, activation, _flat(expand), wide_norm, gate)
         self.scale = nn.Parameter(scale.scale[None, :, None, None])
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         residual: torch.Tensor = self.body(samples)
         return samples + self.scale * residual
-
-
-class _NarrowNorm(nn.Module):
-    """The norm of one group over each of `[items, channels, 1, hops]`, for few channels.
-
-    A few hops are laid beside each other, as channels of one. Where channels are last in memory
-    they lie so already, and for a norm over all it is the same; but OpenVINO, which normalises
-    channel by channel or hop by hop, has longer rows to work on.
-    """
-
-    def __init__(self, norm: nn.GroupNorm) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(norm.weight.repeat(_MOST_BESIDE))
-        self.bias = nn.Parameter(norm.bias.repeat(_MOST_BESIDE))
-        self._epsilon = norm.eps
-
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        items, channels, _, hops = samples.shape
-        beside = max(count for count in range(1, _MOST_BESIDE + 1) if hops % count == 0)
-        wide = beside * channels
-        in_order = samples.permute(0, 2, 3, 1).reshape(items, 1, hops // beside, wide)
-        normed = functional.group_norm(
-            in_order.permute(0, 3, 1, 2), 1, self.weight[:wide], self.bias[:wide], self._epsilon
-        )
-        return normed.permute(0, 2, 3, 1).reshape(items, 1, hops, channels).permute(0, 3, 1, 2)
 
 
 class _Transformer(nn.Module):
