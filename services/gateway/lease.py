@@ -213,6 +213,39 @@ class LeasedTurn:
         await _give_back(self._session, request)
 
 
+async def granted(
+    session: session_pb2_grpc.SessionServiceAsyncStub,
+    asked: Awaitable[session_pb2.Work],
+    *,
+    goes_on: bool,
+) -> session_pb2.Work:
+    """Waits for a turn that was asked for with a lease, so that no lease is lost on its way.
+
+    Where we are cancelled meanwhile, it may have been granted all the same. It is given back then:
+    else nobody could go on with the turn until the lease ends.
+
+    Args:
+        session: The session service.
+        asked: The call that grants the lease.
+        goes_on: Whether others take up at once what is given back.
+
+    Raises:
+        grpc.aio.AioRpcError: it was not granted.
+    """
+    asking = asyncio.ensure_future(asked)
+    try:
+        return await asyncio.shield(asking)
+    except asyncio.CancelledError:
+        with contextlib.suppress(aio.AioRpcError):  # then there is nothing to give back
+            work = await asking
+            if work.HasField("lease"):
+                request = session_pb2.ReleaseTurnRequest(
+                    turn_id=work.turn.turn_id, lease_token=work.lease.token, go_on=goes_on
+                )
+                await _give_back(session, request)
+        raise
+
+
 async def let_rest(session: session_pb2_grpc.SessionServiceAsyncStub, turn_id: str) -> None:
     """Lets a turn that waits in line rest when its time has come: nobody asks for it any more."""
     await _give_back(session, session_pb2.ReleaseTurnRequest(turn_id=turn_id))

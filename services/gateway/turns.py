@@ -17,7 +17,7 @@ from services.gateway import metrics
 from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
 from services.gateway.errors import LeaseLostError
 from services.gateway.files import Files
-from services.gateway.lease import LeasedTurn, duration, let_rest
+from services.gateway.lease import LeasedTurn, duration, granted, let_rest
 from services.gateway.listener import Listener, Wish
 from services.gateway.playback import Playback
 from services.gateway.settings import GatewaySettings
@@ -97,7 +97,10 @@ class Turns:
         request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
 
         async def work() -> None:
-            begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+            begun = await self._granted(
+                self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
+                detached=detached,
+            )
             listener.turn_id = begun.turn.turn_id
             await self._follow(request.user_id, listener, begun, detached=detached)
 
@@ -111,7 +114,10 @@ class Turns:
         """
         request.holder = self._holder
         request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
-        begun = await self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+        begun = await self._granted(
+            self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
+            detached=True,
+        )
         if begun.HasField("lease"):
             await self._backends.session.ReleaseTurn(
                 session_pb2.ReleaseTurnRequest(
@@ -167,8 +173,9 @@ class Turns:
         request = session_pb2.ClaimExpiredTurnRequest(
             holder=self._holder, lease_duration=duration(self._settings.lease_seconds)
         )
-        claimed = await self._backends.session.ClaimExpiredTurn(
-            request, timeout=SESSION_TIMEOUT_SECONDS
+        claimed = await self._granted(
+            self._backends.session.ClaimExpiredTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
+            detached=True,
         )
         if not claimed.HasField("turn"):
             return False
@@ -242,7 +249,7 @@ class Turns:
                 continue
             await self._follow_stored(user, playback)
             if not playback.log.ended:
-                work = await self._claim(user, listener.turn_id)
+                work = await self._claim(user, listener.turn_id, detached=detached)
                 if work is not None and work.turn.state == conversation_pb2.Turn.STATE_WAITING:
                     await self._wait_in_line(user, listener, detached=detached)
 
@@ -322,17 +329,25 @@ class Turns:
         finally:
             call.cancel()  # does nothing to a call that has ended
 
-    async def _claim(self, user: str, turn_id: str) -> session_pb2.Work | None:
+    async def _granted(
+        self, asked: Awaitable[session_pb2.Work], *, detached: bool
+    ) -> session_pb2.Work:
+        return await granted(self._backends.session, asked, goes_on=detached)
+
+    async def _claim(self, user: str, turn_id: str, *, detached: bool) -> session_pb2.Work | None:
         """Takes a turn that rests; None where somebody else was faster, or it has ended."""
         try:
-            return await self._backends.session.ClaimTurn(
-                session_pb2.ClaimTurnRequest(
-                    user_id=user,
-                    turn_id=turn_id,
-                    holder=self._holder,
-                    lease_duration=duration(self._settings.lease_seconds),
+            return await self._granted(
+                self._backends.session.ClaimTurn(
+                    session_pb2.ClaimTurnRequest(
+                        user_id=user,
+                        turn_id=turn_id,
+                        holder=self._holder,
+                        lease_duration=duration(self._settings.lease_seconds),
+                    ),
+                    timeout=SESSION_TIMEOUT_SECONDS,
                 ),
-                timeout=SESSION_TIMEOUT_SECONDS,
+                detached=detached,
             )
         except aio.AioRpcError as error:
             if reason_of(error) not in {"TURN_LEASED", "TURN_ENDED"}:
