@@ -3,7 +3,7 @@
 import concurrent.futures
 import json
 import threading
-import time
+import urllib.parse
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -110,20 +110,21 @@ class Separator(separator_pb2_grpc.SeparatorServiceServicer):
 
 
 class Interpreter(interpreter_pb2_grpc.InterpreterServiceServicer):
-    """Away, and says so to all at once: when as many have asked as are to ask."""
+    """Away. Says so to all callers when each has asked, and then to who asks again when it may."""
 
     def __init__(self) -> None:
         self.asked = 0
+        self.all_are_told = threading.Event()
         self._lock = threading.Lock()
         self._all_have_asked = threading.Event()
 
     def Interpret(self, request, context):
         with self._lock:
             self.asked += 1
+            is_again = self.asked > CALLERS
             if self.asked == CALLERS:
                 self._all_have_asked.set()
-        self._all_have_asked.wait(PATIENCE_SECONDS)
-        time.sleep(0.5)  # those who ask again do so while the others are told
+        (self.all_are_told if is_again else self._all_have_asked).wait(PATIENCE_SECONDS)
         context.abort(grpc.StatusCode.UNAVAILABLE, "away")
 
 
@@ -165,7 +166,7 @@ class Bench:
 
     def count(self, name: str) -> int:
         """What Envoy counted."""
-        with urllib.request.urlopen(self._admin + name) as answer:
+        with urllib.request.urlopen(self._admin + urllib.parse.quote(f"^{name}$")) as answer:
             (found,) = json.load(answer)["stats"]
         return found["value"]
 
@@ -207,9 +208,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
     def add_remixer(config: dict[str, Any]) -> None:
         clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
-        (locality,) = clusters["remixer"]["load_assignment"]["endpoints"]
+        remixer = clusters["remixer"]
+        (locality,) = remixer["load_assignment"]["endpoints"]
         address = {"address": "127.0.0.1", "port_value": other_port}
         locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
+        # Whoever is left alone is so for the whole test, and says often that it is well.
+        remixer["outlier_detection"] = {
+            **remixer["outlier_detection"],
+            "base_ejection_time": "600s",
+        }
+        (check,) = remixer["health_checks"]
+        check |= {"interval": "0.2s", "no_traffic_interval": "0.2s"}
 
     with running_envoy(settings, add_remixer):
         bench = Bench(settings, gateway, session, separator, interpreter, failing)
@@ -276,9 +285,13 @@ def test_a_service_that_says_it_is_well_and_fails_is_left_alone(bench):
         bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=PATIENCE_SECONDS)
         return bench.count("cluster.remixer.outlier_detection.ejections_active") == 1
 
+    def checks_passed() -> int:
+        return bench.count("cluster.remixer.health_check.success")
+
     assert eventually(ask_until_it_is_ejected)
-    asked = bench.failing_remixer.asked
+    asked, passed = bench.failing_remixer.asked, checks_passed()
     assert asked >= 5
+    assert eventually(lambda: checks_passed() >= passed + 4)  # two of each at least
     for _ in range(50):
         bench.remixer.GetEffects(remixer_pb2.GetEffectsRequest(), timeout=PATIENCE_SECONDS)
     assert bench.failing_remixer.asked == asked
@@ -291,9 +304,15 @@ def test_asking_again_has_a_budget(bench):
             bench.interpreter.Interpret(request, timeout=PATIENCE_SECONDS)
         return caught.value.code()
 
+    def each_is_asked_again_or_refused_that() -> bool:
+        names = ("upstream_rq_retry", "upstream_rq_retry_overflow")
+        return sum(bench.count(f"cluster.interpreter.{name}") for name in names) >= CALLERS
+
     with concurrent.futures.ThreadPoolExecutor(CALLERS) as threads:
-        codes = set(threads.map(ask, range(CALLERS)))
-    assert codes == {grpc.StatusCode.UNAVAILABLE}
+        codes = threads.map(ask, range(CALLERS))
+        assert eventually(each_is_asked_again_or_refused_that)
+        bench.interpreter_double.all_are_told.set()
+        assert set(codes) == {grpc.StatusCode.UNAVAILABLE}
     # Twice more for each would be 180: a service that is down is not buried.
     assert CALLERS < bench.interpreter_double.asked < 1.6 * CALLERS
     assert bench.count("cluster.interpreter.upstream_rq_retry_overflow") > 0
