@@ -63,31 +63,51 @@ class Gateway(gateway_pb2_grpc.GatewayServiceServicer):
 
 
 @pytest.fixture(scope="module")
-def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def gateway_port() -> Iterator[int]:
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(8), options=OPTIONS)
     gateway_pb2_grpc.add_GatewayServiceServicer_to_server(Gateway(), server)
     alive = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(alive, server)
     alive.set("mixdown.gateway.v1.GatewayService", health_pb2.HealthCheckResponse.SERVING)
-    settings = EnvoySettings(
+    found = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield found
+    server.stop(0)
+
+
+def settings_for(gateway_port: int, folder: Path) -> EnvoySettings:
+    return EnvoySettings(
         address="127.0.0.1",
         port=free_port(),
         internal_port=free_port(),
         admin_port=free_port(),
-        ports=dict.fromkeys(SERVICES, server.add_insecure_port("127.0.0.1:0")),
-        folder=tmp_path_factory.mktemp("refusals"),
+        ports=dict.fromkeys(SERVICES, gateway_port),
+        folder=folder,
     )
+
+
+@pytest.fixture(scope="module")
+def port(gateway_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    def have_little_room(config: dict[str, Any]) -> None:
+        (monitor,) = config["overload_manager"]["resource_monitors"]
+        monitor["typed_config"]["max_active_downstream_connections"] = CONNECTIONS
+
+    settings = settings_for(gateway_port, tmp_path_factory.mktemp("refusals"))
+    with running_envoy(settings, have_little_room):
+        yield settings.port
+
+
+@pytest.fixture(scope="module")
+def impatient_port(gateway_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Another Envoy, which ends what is idle for a second, as anything may be by chance."""
 
     def be_impatient(config: dict[str, Any]) -> None:
         manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
         manager["typed_config"]["stream_idle_timeout"] = f"{IDLE_SECONDS}s"
-        (monitor,) = config["overload_manager"]["resource_monitors"]
-        monitor["typed_config"]["max_active_downstream_connections"] = CONNECTIONS
 
-    server.start()
+    settings = settings_for(gateway_port, tmp_path_factory.mktemp("impatient"))
     with running_envoy(settings, be_impatient):
         yield settings.port
-    server.stop(0)
 
 
 @pytest.fixture
@@ -169,24 +189,26 @@ async def test_the_client_tells_which_quota_it_is(port, monkeypatch):
     assert error.retry_after_seconds == 3.0
 
 
-def test_an_upload_that_is_left_open_is_ended_with_a_reason(stub):
+def test_an_upload_that_is_left_open_is_ended_with_a_reason(impatient_port):
     ended = threading.Event()
 
     def half() -> Iterator[gateway_pb2.UploadTrackRequest]:
         yield gateway_pb2.UploadTrackRequest(start=gateway_pb2.UploadStart(upload_id="half"))
         assert ended.wait(PATIENCE_SECONDS), "it is ended by the edge, not by us"
 
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.UploadTrack(half())
-    ended.set()
+    with grpc.insecure_channel(f"127.0.0.1:{impatient_port}") as channel:
+        stub = gateway_pb2_grpc.GatewayServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.UploadTrack(half())
+        ended.set()
     assert caught.value.code() == Code.UNAVAILABLE
     info = error_details_pb2.ErrorInfo()
     assert rpc_status.from_call(caught.value).details[0].Unpack(info)
     assert info.reason == "STREAM_IDLE"
 
 
-def test_a_body_that_is_left_open_is_ended_with_a_reason(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+def test_a_body_that_is_left_open_is_ended_with_a_reason(impatient_port):
+    connection = http.client.HTTPConnection("127.0.0.1", impatient_port, timeout=PATIENCE_SECONDS)
     connection.putrequest("PUT", "/v1/uploads/half?displayName=a&totalSizeBytes=100")
     connection.putheader("content-length", "100")
     connection.endheaders(b"only this")

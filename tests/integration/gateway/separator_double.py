@@ -99,7 +99,9 @@ class SharesSeparator(separator_pb2_grpc.SeparatorServiceServicer):
 
     def _count(self, change: int) -> None:
         self._running += change
-        self._counter.write_text(str(self._running))
+        whole = self._counter.with_name(f"{self._counter.name}.new")
+        whole.write_text(str(self._running))
+        whole.replace(self._counter)  # at once: nobody reads half of it
 
 
 async def main() -> None:
