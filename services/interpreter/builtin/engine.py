@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mixdown.mix import MASTER
@@ -42,6 +43,7 @@ from services.interpreter.intent import (
     Interpretation,
     Remix,
     Separation,
+    Setting,
 )
 from services.interpreter.language.lexemes import Lexeme, lexemes_of, placed
 
@@ -132,9 +134,28 @@ def _read_instead(lexemes: list[Lexeme], turn: Turn) -> Turn:
         or turn.revises
     ):
         return turn
-    if {edit.setting for edit in turn.edits} != {edit.setting for edit in past.edits}:
+    settings = {edit.setting for edit in past.edits}
+    same = {edit.setting for edit in turn.edits} == settings
+    if not (same or _refuses(lexemes, settings)):
         return turn
     return _read(lexemes, turn.conversation.previous_mix())
+
+
+def _refuses(lexemes: list[Lexeme], settings: set[Setting]) -> bool:
+    """Whether "I said lower them, not mute them" refuses what was done."""
+    place = next((i for i, item in enumerate(lexemes) if item.has("not")), len(lexemes))
+    return any(
+        settings == {_REFUSED[kind]}
+        for item in lexemes[place + 1 :]
+        for kind in _REFUSED
+        if item.has(kind)
+    )
+
+
+_REFUSED: Mapping[str, Setting] = {
+    "mute": "muted", "up": "gain_db", "down": "gain_db", "reverb": "reverb",
+    "compression": "compression", "pan": "pan", "side": "pan", "pitch": "pitch_semitones",
+}  # fmt: skip
 
 
 def _read_again(prompt: str, context: Context) -> Intent:

@@ -26,6 +26,7 @@ from services.interpreter.builtin.clauses import (
     is_filler,
 )
 from services.interpreter.builtin.elaborating import elaborates, excepts, manner_of, tells_manner
+from services.interpreter.builtin.headings import headed
 from services.interpreter.builtin.pairs import apart
 from services.interpreter.builtin.pictured import pictured
 from services.interpreter.builtin.sharing import carried, shared, softened, tonal, varied
@@ -37,50 +38,8 @@ from services.interpreter.language.lexemes import Lexeme
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
     """Reads a prompt into clauses."""
-    joined = pictured(_joined(_headed(pieces_of(apart(lexemes)))))
+    joined = pictured(_joined(headed(pieces_of(apart(lexemes)))))
     return varied(shared(carried(softened(tonal(joined)))))
-
-
-def _headed(pieces: list[Clause]) -> list[Clause]:
-    """Gives each part of a list its heading: "compression: drums high, bass low"."""
-    result: list[Clause] = []
-    heading: tuple[Lexeme, ...] = ()
-    for index, piece in enumerate(pieces):
-        following = pieces[index + 1] if index + 1 < len(pieces) else None
-        heads = (
-            following is not None
-            and following.joiner == ":"
-            and following.has_named_target
-            and piece.any_of(("reverb", "compression", "pitch", "pan"))
-            and not (piece.any_of(TARGET_KINDS) or piece.numbers() or piece.has_verb)
-        )
-        if heads:
-            heading = piece.lexemes
-            continue
-        if (
-            following is not None
-            and following.joiner == ":"
-            and piece.any_of(("swap", "opposite"))
-            and following.has_named_target
-            and following.has("side")
-        ):
-            continue  # "swap them: drums right, bass left"
-        if (
-            following is not None
-            and following.joiner == ":"
-            and piece.has("opposite")
-            and following.any_of(("up", "down"))
-        ):
-            continue  # "the other way round: quieter"
-        if piece.joiner == ".":
-            heading = ()
-        own = piece.any_of((*EFFECT_KINDS, "mute", "leave", "remove")) and not piece.has("side")
-        if heading and piece.has_named_target and not own:
-            piece = replace(piece, lexemes=(*heading, *piece.lexemes))  # noqa: PLW2901
-        result.append(
-            replace(piece, joiner="," if piece.joiner == ":" and heading else piece.joiner)
-        )
-    return result
 
 
 def _is_only_targets(piece: Clause) -> bool:

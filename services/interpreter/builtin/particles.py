@@ -6,7 +6,13 @@ away only after "take the harshness …".
 
 from __future__ import annotations
 
-from services.interpreter.builtin.clauses import EFFECT_KINDS, TARGET_KINDS, is_filler, is_verb
+from services.interpreter.builtin.clauses import (
+    EFFECT_KINDS,
+    FARTHEST,
+    TARGET_KINDS,
+    is_filler,
+    is_verb,
+)
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
 
@@ -19,7 +25,7 @@ def phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
     result = list(lexemes)
     for index, item in enumerate(lexemes):
         for place in range(index + 2, min(index + 2 + _LONGEST_OBJECT, len(lexemes))):
-            reading = vocabulary().phrasal.get((item.text, lexemes[place].text))
+            reading = vocabulary().phrasal.get((item.text, _particle(lexemes[place])))
             if reading is not None and all(map(_is_object, lexemes[index + 1 : place])):
                 result[index] = Lexeme(f"{item.text} {lexemes[place].text}", (reading,))
                 result[place] = Lexeme(lexemes[place].text, _FILLER)
@@ -27,6 +33,14 @@ def phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
             if not _is_object(lexemes[place - 1]):
                 break
     return result
+
+
+def _particle(item: Lexeme) -> str:
+    """Returns a particle; what something is taken off or out of is always the song."""
+    for way in ("off", "out of"):
+        if item.text.startswith(f"{way} ") and (item.has("filler") or item.has("remove")):
+            return f"{way} the song"
+    return item.text
 
 
 def _is_object(item: Lexeme) -> bool:
@@ -89,10 +103,13 @@ def _opens(lexemes: list[Lexeme], place: int) -> bool:
 
 
 def taken_out(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Reads "out of" as taking away after "take the harshness", "get some lows"."""
+    """Reads "out of" as taking away after "take the harshness", and before "the mud"."""
     result: list[Lexeme] = []
-    for item in lexemes:
-        taken = item.text in {"out of", "off of"} and _takes_a_sound(result)
+    for index, item in enumerate(lexemes):
+        taken = item.text in {"out of", "off of"} and (
+            _takes_a_sound(result)
+            or _leaves_a_tone(result[-FARTHEST:], lexemes[index + 1 : index + 1 + FARTHEST])
+        )
         whole = taken and any(found.has("reverb") or found.has("compression") for found in result)
         kind = "remove" if whole else "less"
         result.append(Lexeme(item.text, ((kind, kind), ("in", "in"))) if taken else item)
@@ -110,3 +127,11 @@ def _takes_a_sound(before: list[Lexeme]) -> bool:
                 found.number or any(found.has(kind) for kind in EFFECT_KINDS) for found in said
             ) and not any(found.has("side") or found.has("pan") for found in said)
     return False
+
+
+def _leaves_a_tone(before: list[Lexeme], after: list[Lexeme]) -> bool:
+    """Whether a part is to come "out of the mud"."""
+    said = next((item for item in after if not item.has("filler", "article")), None)
+    brings = any(item.has("give") or item.has("set") for item in before)
+    named = any(item.has(kind) for item in before[-1:] for kind in TARGET_KINDS)
+    return brings and named and said is not None and said.has("tone") and not said.has("target")

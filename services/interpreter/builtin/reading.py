@@ -156,7 +156,7 @@ def _read_effect(
     turn: Turn, clause: Clause, named: Named, kind: str, *, bass_is_tone: bool
 ) -> None:
     kind = _meant_pitch(turn, clause, named, kind)
-    if kind == "pan" and clause.lexemes[0].text == "my" and named.is_empty:
+    if kind == "pan" and named.is_empty and (clause.lexemes[0].text == "my" or _steers(clause)):
         raise UnclearError("Which part should go to that side?")  # "… with my right ear"
     _check_amount_of(turn, clause, kind)
     turn.doubt(check_read(clause, kind))
@@ -180,6 +180,20 @@ def _read_effect(
     turn.name(targets)
     if handout.asks_for_part(clause):
         turn.outputs += [t for t in targets if t != MASTER and t not in turn.outputs]
+
+
+def _steers(clause: Clause) -> bool:
+    """Whether it may as well be said to a driver: "turn left", "take a right at the light"."""
+    said = [
+        item
+        for item in clause.lexemes
+        if item.text in _STEERING or not (item.has("filler") or item.has("ok"))
+    ]
+    steers = len(said) > 1 and said[0].text in _STEERING and said[1].has("side")
+    return steers and not clause.any_of(("pronoun", "more", "volume"))
+
+
+_STEERING = {"turn", "take", "make", "go", "bear", "keep"}
 
 
 def _check_amount_of(turn: Turn, clause: Clause, kind: str) -> None:

@@ -11,7 +11,12 @@ from services.interpreter.builtin.clauses import ACTION_KINDS, NAMED_KINDS, Clau
 from services.interpreter.builtin.splitting import pieces_of_speech
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
-from services.interpreter.language.word_classes import PERSONS, PREPOSITIONS, WISHING
+from services.interpreter.language.word_classes import (
+    MEANT,
+    PERSONS,
+    PREPOSITIONS,
+    WISHING,
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ def asks(item: Lexeme) -> bool:
 def is_person(item: Lexeme) -> bool:
     """Whether somebody is spoken of who may do or say something."""
     if item.has("filler", "polite") or any(item.has(k) for k in ("give", "group", "up", "need")):
+        return False
+    if item.text in MEANT:
         return False
     words = item.text.split()
     first = words[-1] if item.has("reason") else words[0]  # "so we"

@@ -17,7 +17,9 @@ from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
 from services.interpreter.language.word_classes import AUXILIARIES
 
-_TALK_KINDS = ("greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun")
+_TALK_KINDS = (
+    "greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun", "saying",
+)  # fmt: skip
 _ASKING_FOR_ACTION = ("set", "add", "give", "separate", "mute", "unmute", "remove", "undo", "reset")
 
 

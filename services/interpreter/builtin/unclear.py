@@ -28,6 +28,8 @@ def check_clear(clause: Clause, named: Named) -> None:
         raise UnclearError("That part itself, or all parts?")
     if _tells_of_mistake(clause):
         raise UnclearError("What should it be instead?")
+    if _is_moved_away(clause):
+        raise UnclearError("Where should it go: out of the song, or to a side?")
     if _counts_parts(clause):
         raise UnclearError("Which one do you mean?")
     if clause.has("or") and not clause.text.endswith("or"):
@@ -50,6 +52,23 @@ def _tells_of_mistake(clause: Clause) -> bool:
     """Whether something is told to be wrong: "the reverb is on the wrong thing"."""
     wrong = any(i.text.startswith("wrong") and not i.has("opposite") for i in clause.lexemes)
     return wrong and (clause.has_action or clause.any_of(("set", "add")))
+
+
+def _is_moved_away(clause: Clause) -> bool:
+    """Whether a part is to leave what is no song: "get the drums out of my face"."""
+    place = next((i for i, item in enumerate(clause.lexemes) if item.text in _AWAY), 0)
+    if not place or clause.lexemes[place].has("remove") or clause.lexemes[place].has("less"):
+        return False
+    before, after = clause.lexemes[:place], clause.lexemes[place + 1 :]
+    named = any(item.has(kind) for item in before for kind in ("target", "six", "pronoun"))
+    brings = any(item.text in {"get", "keep", "have", "want", "i want", "need"} for item in before)
+    said = next((item for item in after if not item.has("filler", "article")), None)
+    return named and brings and (said is None or not any(said.has(kind) for kind in _WHOLE))
+
+
+_AWAY = {"out of", "off of", "out of the"}
+_WHOLE = ("target", "six", "group", "file", "reverb", "compression", "tone", "region")
+"""What something can be taken out of."""
 
 
 def _counts_parts(clause: Clause) -> bool:

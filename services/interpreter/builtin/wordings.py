@@ -17,13 +17,14 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
+from services.interpreter.builtin.wholes import with_wholes
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.word_classes import COPULAS
 
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
-    lexemes = _without_agreement(lexemes)
+    lexemes = with_wholes(_without_agreement(lexemes))
     lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(_that_is(lexemes))))))
     said = _without_keeping_on(phrasal_verbs(_without_listening_places(lexemes)))
     return taken_out(

@@ -20,7 +20,10 @@ PLANNING = frozenset({
 })  # fmt: skip
 """What opens a telling of what somebody is up to."""
 
-MEANT = frozenset({"i mean", "i meant", "meant", "i said", "i mean to say"})
+MEANT = frozenset({
+    "i mean", "i meant", "meant", "i said", "i mean to say", "i told you to", "i asked you to",
+    "i asked for", "i asked you for",
+})  # fmt: skip
 """What says that something else was meant than was said or done."""
 
 ASSERTING = COPULAS | {

@@ -36,7 +36,6 @@ def _understood(prompt: str) -> Remix | Separation | Clarification:
         "the vocals give me goosebumps",
         "that voice cuts right through",
         "turn down for what?",
-        "lift the vocals off the track",
         "only I can hear the drums",
         "can you turn the lights down",
     ],
