@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from tests.patience import PATIENCE_SECONDS
 SEPARATOR = "tests.integration.gateway.separator_double"
 CALLS = 6
 TURNS = 6
+SEPARATORS = ("separator", "separator-2")
 
 
 @dataclass
@@ -37,10 +39,26 @@ class Cluster:
 
     suite: Suite
     port: int
+    admin_port: int
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def hold(self) -> Path:
+        """While this file is there, turns with the model "held" stay under way."""
+        return self.suite.folder / "held"
+
+    def finds_all(self) -> bool:
+        """Tells whether Envoy has found all separators to be well."""
+        url = f"http://127.0.0.1:{self.admin_port}/clusters"
+        with urllib.request.urlopen(url) as answer:
+            lines = answer.read().decode().splitlines()
+        return all(
+            f"separator::{self.suite.address(name)}::health_flags::healthy" in lines
+            for name in SEPARATORS
+        )
 
     def start_separator(self, name: str, drain_seconds: float) -> None:
         self.suite.start(
@@ -57,13 +75,16 @@ class Cluster:
     def running(self, name: str) -> int:
         return int(self.counter(name).read_text() or 0)
 
+    def at_work(self) -> int:
+        return sum(self.running(name) for name in SEPARATORS)
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     suite = Suite(tmp_path_factory.mktemp("cluster"))
     suite.temporary.mkdir()
     suite.ports = {name: free_port() for name in (*SERVICES, "separator-2", "internal")}
-    cluster = Cluster(suite, free_port())
+    cluster = Cluster(suite, free_port(), free_port())
     through_envoy = {
         f"MIXDOWN_{name.upper()}_ADDRESS": suite.address("internal") for name in SERVICES
     }
@@ -71,7 +92,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         address="127.0.0.1",
         port=cluster.port,
         internal_port=suite.ports["internal"],
-        admin_port=free_port(),
+        admin_port=cluster.admin_port,
         ports={name: suite.ports[name] for name in SERVICES},
         folder=suite.folder,
         separator_calls=CALLS,
@@ -79,6 +100,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
     def add_separator(config: dict[str, Any]) -> None:
         clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
+        # Whoever has less to do is asked: of only two draws both would often be the same one.
+        clusters["separator"]["least_request_lb_config"] = {"choice_count": 32}
         (locality,) = clusters["separator"]["load_assignment"]["endpoints"]
         address = {"address": "127.0.0.1", "port_value": suite.ports["separator-2"]}
         locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
@@ -94,7 +117,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
             MIXDOWN_DEVELOPMENT_USER="local",
             MIXDOWN_PATIENCE_SECONDS="20",
         )
-        for name in ("separator", "separator-2"):
+        for name in SEPARATORS:
             cluster.start_separator(name, drain_seconds=20)
         suite.wait("session", "interpreter", "remixer")
         suite.wait("gateway", reaching=False)
@@ -128,6 +151,8 @@ async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, dr
     cluster.suite.processes[name].terminate()
     cluster.suite.processes[name].wait(PATIENCE_SECONDS)
     cluster.start_separator(name, drain_seconds)
+    assert await asyncio.to_thread(eventually, cluster.finds_all)
+    cluster.hold.touch()
     async with mixdown.connect(cluster.address) as client:
         # Other bytes for each turn: what was made before is not made again.
         paths = [tmp_path / f"{number}.wav" for number in range(2 * TURNS)]
@@ -135,28 +160,32 @@ async def test_a_separator_that_drains_fails_no_turn(cluster, tmp_path, name, dr
         for number, path in enumerate(paths):
             path.write_bytes(noise_wav(6.0, seed=seed + number))
         tracks = [await client.upload(path) for path in paths]
-        early = [
-            asyncio.create_task(stem(client, track, "slow", tmp_path / f"early {number}"))
-            for number, track in enumerate(tracks[:TURNS])
-        ]
+        turns: list[asyncio.Task[bytes]] = []
 
-        def both_are_at_work() -> bool:
-            return all(cluster.running(one) > 0 for one in ("separator", "separator-2"))
+        def begin_another() -> None:
+            number = len(turns)
+            work = stem(client, tracks[number], "held", tmp_path / f"turn {number}")
+            turns.append(asyncio.create_task(work))
 
-        assert await asyncio.to_thread(eventually, both_are_at_work)
-        cluster.suite.processes[name].send_signal(signal.SIGTERM)
-        late = [
-            asyncio.create_task(stem(client, track, "slow", tmp_path / f"late {number}"))
-            for number, track in enumerate(tracks[TURNS:])
-        ]
-        found = await asyncio.gather(*early, *late)
+        while len(turns) < TURNS:
+            begin_another()
+            assert await asyncio.to_thread(eventually, lambda: cluster.at_work() == len(turns))
+        assert all(cluster.running(one) > 0 for one in SEPARATORS)
+        process = cluster.suite.processes[name]
+        process.send_signal(signal.SIGTERM)
+        while len(turns) < 2 * TURNS:
+            begin_another()
+        if drain_seconds < 1:  # what it has under way is cut off for certain
+            assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
+        cluster.hold.unlink()
+        found = await asyncio.gather(*turns)
         # The double's vocals are half of the song, whoever gave which part of them.
         expected = [
             await stem(client, track, "shares", tmp_path / f"expected {number}")
             for number, track in enumerate(tracks)
         ]
     assert found == expected
-    assert await asyncio.to_thread(cluster.suite.processes[name].wait, PATIENCE_SECONDS) == 0
+    assert await asyncio.to_thread(process.wait, PATIENCE_SECONDS) == 0
     cluster.start_separator(name, drain_seconds=20)
 
 
@@ -166,9 +195,22 @@ async def all_places_taken(cluster: Cluster, track: Any) -> AsyncIterator[None]:
     async with aio.insecure_channel(cluster.suite.address("internal")) as channel:
         stub = separator_pb2_grpc.SeparatorServiceStub(channel)
         request = separator_pb2.SeparateRequest(track=track.blob, model="stuck", stems=["bass"])
-        calls = [stub.Separate(request) for _ in range(CALLS)]
-        for call in calls:
-            await call.read()
+        calls: list[aio.UnaryStreamCall] = []
+
+        async def take_a_place() -> bool:
+            call = stub.Separate(request)
+            try:
+                await call.read()
+            except aio.AioRpcError as error:  # calls before may count yet, though they have ended
+                assert error.code() == grpc.StatusCode.UNAVAILABLE
+                return False
+            calls.append(call)
+            return True
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(calls) < CALLS:
+                if not await take_a_place():
+                    await asyncio.sleep(0.05)
         yield
         for call in calls:
             call.cancel()
