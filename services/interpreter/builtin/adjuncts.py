@@ -16,7 +16,7 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.statements import copula_of, is_complaint
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import WANTING
+from services.interpreter.language.word_classes import COPULAS, NARRATORS, OWNING, WANTING
 
 
 def without_adjunct(piece: Clause) -> Clause:
@@ -94,7 +94,7 @@ def _after_so(item: Lexeme, kept: list[Lexeme], rest: tuple[Lexeme, ...]) -> lis
     """Returns what stays of the words before "so" where a command follows; None where none does."""
     if item.text not in _SO or not kept or not rest or kept[-1].has("not"):
         return None
-    tells = kept[0].text in {"i", "we", "he", "she", "they", "my", "our"}
+    tells = kept[0].text in NARRATORS or kept[0].text in OWNING
     if item.text == "so" and tells and rest[0].has("filler", "polite"):
         return [_HENCE]  # "I only hear on the right, so could you pan …"
     if _commands_by(Clause(tuple(kept))):
@@ -159,7 +159,7 @@ def _commands_by(done: Clause) -> bool:
     first = next((item for item in done.lexemes if not is_filler(item)), None)
     if first is None or not done.has_action or first.text in {"nobody", "no one"}:
         return False
-    tells = done.has("complaint") or any(item.text in {"is", "are"} for item in done.lexemes)
+    tells = done.has("complaint") or any(item.text in COPULAS for item in done.lexemes)
     return is_verb(first) or (done.is_target_first and not tells)
 
 

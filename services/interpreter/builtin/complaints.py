@@ -22,7 +22,7 @@ from services.interpreter.builtin.statements import (
 from services.interpreter.builtin.talk import is_praise
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import PLANNING
+from services.interpreter.language.word_classes import CURING, EASING, LEVELS, PLANNING
 
 
 def without_explained_complaints(clauses: list[Clause]) -> list[Clause]:
@@ -102,20 +102,6 @@ def _lacks_region(command: Clause, fault: Clause) -> bool:
 
 
 _HERE = {"there", "here"}
-_CURES = {
-    "tame",
-    "reduce",
-    "ease",
-    "soften",
-    "soften up",
-    "lessen",
-    "ease off",
-    "calm down",
-    "smooth out",
-}
-
-
-_EASING = {"ease off", "ease", "back off", "dial back", "tone down", "ease up", "scale back"}
 
 
 def _with_object(command: Clause, complaint: Clause) -> Clause:
@@ -127,15 +113,15 @@ def _with_object(command: Clause, complaint: Clause) -> Clause:
     if not command.any_of(("down", "less", "remove", "off")):
         return command
     points = command.has("pronoun") or any(map(_is_here, command.lexemes))
-    points = points or any(item.text in _EASING for item in command.lexemes)
-    cures = command.any_of(("remove", "off")) or any(i.text in _CURES for i in command.lexemes)
+    points = points or any(item.text in EASING for item in command.lexemes)
+    cures = command.any_of(("remove", "off")) or any(i.text in CURING for i in command.lexemes)
     spots = ("region", "reverb", "compression", *(("tone",) if cures else ()))
     about = [i for i in complaint.lexemes if any(i.has(k) for k in spots)]
     about = [i for i in complaint.lexemes if i.number and i.number.unit == "hz"] or about
     if not (points and about):
         return command
     plural = command.has("pronoun", "them") and complaint.has("target", "vocals", "drums")
-    heals = any(item.text in _CURES for item in command.lexemes)
+    heals = any(item.text in CURING for item in command.lexemes)
     if plural and not heals and not any(item.has("region") or item.number for item in about):
         return command  # "the drums have too much reverb, turn them down"
     names = [item for item in complaint.lexemes if any(item.has(k) for k in NAMED_KINDS)]
@@ -162,7 +148,6 @@ _AT = Lexeme("at", (("to", "to"),))
 _ON = Lexeme("on", (("in", "in"),))
 
 
-_LEVELS = {"loud", "quiet", "hot", "prominent", "high", "low", "weak", "strong", "upfront"}
 TOO = Lexeme("too", (("too", "too"),))
 """Makes a complaint of a level that is only told."""
 
@@ -223,7 +208,7 @@ def _complained(clause: Clause) -> Clause:
         return clause
     for index in range(place + 1, len(clause.lexemes)):
         item = clause.lexemes[index]
-        if item.text in _LEVELS and not clause.numbers():
+        if item.text in LEVELS and not clause.numbers():
             lexemes = (*clause.lexemes[:index], TOO, *clause.lexemes[index:])
             return replace(clause, lexemes=lexemes)
     return clause

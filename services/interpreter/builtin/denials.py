@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import REFUSALS
 
-_BARE_NO = {
-    "no", "nope", "nah", "wait", "hold on", "hang on", "stop", "pass", "negative", "nay",
-    "no no", "wrong side", "wrong one", "wrong track", "wrong direction", "wrong way",
-    "wrong instrument", "wrong part",
+_BARE_NO = REFUSALS | {
+    "wait", "hold on", "hang on", "stop", "pass", "negative", "nay", "no no", "wrong side",
+    "wrong one", "wrong track", "wrong direction", "wrong way", "wrong instrument", "wrong part",
 }  # fmt: skip
 """Refusals that may as well open what is wanted instead, or ask for agreement ("…, no?")."""
 _DISAGREEING = {"disagree", "i disagree", "would not", "i would not"}
@@ -49,7 +49,7 @@ def denies(clause: Clause) -> bool:
 def _answers_no(asked: Clause, clause: Clause) -> bool:
     """Whether "nah" answers "louder bass?"."""
     words = [item for item in clause.lexemes if not item.mark]
-    return asked.is_question and all(item.text in {"no", "nope", "nah"} for item in words)
+    return asked.is_question and all(item.text in REFUSALS for item in words)
 
 
 def _leaves_as_it_is(before: Clause, clause: Clause) -> bool:

@@ -25,6 +25,7 @@ from services.interpreter.builtin.amounts import (
 from services.interpreter.builtin.clauses import Clause
 from services.interpreter.intent import Adjustment, CompressionChange
 from services.interpreter.language.lexemes import Number
+from services.interpreter.language.word_classes import WHOLLY
 
 REVERB_STEP = 0.15
 REVERB_DEFAULT = 0.3
@@ -94,11 +95,8 @@ def _numbered_reverb(
     return Adjustment(share, False)
 
 
-_WHOLLY = {"full", "fully", "all the way", "100 percent", "100"}
-
-
 def _stated_reverb(clause: Clause, settings: TargetSettings) -> Adjustment:
-    if any(item.text in _WHOLLY for item in clause.with_kind("hard")):
+    if any(item.text in WHOLLY for item in clause.with_kind("hard")):
         wanted = 1.0  # "full reverb on the vocals"
     elif clause.has("reverb", "drenched", "big") or is_strong(clause):
         wanted = REVERB_STRONG

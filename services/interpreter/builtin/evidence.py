@@ -17,7 +17,7 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.statements import is_complaint, is_statement
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import PREPOSITIONS
+from services.interpreter.language.word_classes import PREPOSITIONS, WHOLLY
 
 _CONTENT = (
     "reverb", "compression", "pitch", "pan", "side", "filter", "tone", "region", "eq", "mute",
@@ -130,7 +130,6 @@ def asks_for_change(clause: Clause) -> bool:
     return measured or clause.any_of((*EFFECT_KINDS, *_CHANGING))
 
 
-_WHOLLY = {"entirely", "completely", "totally", "fully", "full", "all of the way"}
 _SHARES = {"most", "some", "part", "parts", "bits", "much", "many"}
 _IN_PART = {"partly", "partially", "mostly"}
 _HANDED = ("side", "pan", "pitch", "compression", "before", "conditional", "q", "hard", "halfway")
@@ -146,7 +145,7 @@ def check_taken(clause: Clause) -> None:
         following = clause.lexemes[index + 1 : index + 2]
         shares = item.text in _SHARES and bool(following) and following[0].has("of")
         shares = shares or item.text in _IN_PART or item.has("small") or item.has("toomuch")
-        left_over = any(item.has(kind) for kind in _HANDED) and item.text not in _WHOLLY
+        left_over = any(item.has(kind) for kind in _HANDED) and item.text not in WHOLLY
         if shares or left_over or _is_open_number(clause, index):
             said = item.text if not item.number else f"{item.number.value:g}"
             raise UnclearError(f"All of it, or only in part? I am not sure what “{said}” means.")

@@ -34,6 +34,7 @@ from services.interpreter.builtin.splitting import pieces_of
 from services.interpreter.builtin.statements import is_statement
 from services.interpreter.builtin.talk import is_praise, is_story
 from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.word_classes import COPULAS, SELVES
 
 
 def clauses_of(lexemes: list[Lexeme]) -> list[Clause]:
@@ -108,10 +109,12 @@ def _is_next_number(before: Clause, piece: Clause) -> bool:
 
 def _tells_of_someone(piece: Clause) -> bool:
     """Whether a name is only part of a story: "I am a piano teacher"."""
-    telling = {"i am", "we are", "is", "are", "am", "i have", "he is"}
-    if piece.lexemes and piece.lexemes[0].text in {"i am", "we are", "he is", "she is"}:
+    if piece.lexemes and piece.lexemes[0].text in SELVES:
         return True
-    return bool(piece.unknown) and any(item.text in telling for item in piece.lexemes)
+    return bool(piece.unknown) and any(item.text in _TELLING for item in piece.lexemes)
+
+
+_TELLING = COPULAS | SELVES | {"am", "i have"}
 
 
 def _tells_of_part(piece: Clause) -> bool:

@@ -9,7 +9,7 @@ from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import WANTING
+from services.interpreter.language.word_classes import RECEIVING
 
 
 def is_left_alone(clause: Clause, named: Named) -> bool:
@@ -49,9 +49,6 @@ def is_not_muted(turn: Turn, clause: Clause, named: Named) -> bool:
     return muted and clause.has("mute") and clause.has("not") and clause.any_of(("give", "need"))
 
 
-_WANTING = WANTING | {
-    "can i have", "could i have", "may i have", "get", "have", "hear", "want to hear",
-}  # fmt: skip
 _BACK_IN = {"in there", "in it", "again", "back", "in", "after all", "back in"}
 
 
@@ -61,7 +58,7 @@ def wants_back(turn: Turn, clause: Clause, named: Named) -> bool:
     if named.is_empty and named.pronoun in {"it", "that", "them"}:
         meant = turn.last_named or turn.mentioned or turn.conversation.touched()
     muted = bool(meant) and all(turn.mix[target].muted for target in meant)
-    wants = any(item.text in _WANTING for item in clause.with_kind("give"))
+    wants = any(item.text in RECEIVING for item in clause.with_kind("give"))
     inside = any(item.text in _BACK_IN for item in clause.lexemes)
     return muted and wants and inside and not clause.any_of(("not", "only", "file", "mute"))
 

@@ -15,18 +15,18 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import MEANT
+from services.interpreter.language.word_classes import MEANT, REFUSALS
 
-_STRONG = {
-    "wait", "no wait", "i mean", "i meant", "meant", "or rather", "correction", "make that",
-    "i mean to say", "scratch that", "strike that", "hold on", "hang on", "no no", "sorry",
-    "oops", "my bad", "apologies", "scrap that", "on second thought", "on second thoughts",
-    "forget that", "or better", "better", "whoops", "nope", "err", "ugh", "wait a second",
-    "actually no", "no sorry", "rather", "cancel that", "i said", "nah",
+_STRONG = MEANT | {
+    "wait", "no wait", "or rather", "correction", "make that", "scratch that", "strike that",
+    "hold on", "hang on", "no no", "sorry", "oops", "my bad", "apologies", "scrap that",
+    "on second thought", "on second thoughts", "forget that", "or better", "better", "whoops",
+    "nope", "err", "ugh", "wait a second", "actually no", "no sorry", "rather", "cancel that",
+    "nah",
 }  # fmt: skip
 _WEAK = {"no", "actually", "not", "sorry", "or", "well", "let us say", "say", "and", "um", "uh"}
 _MAKE_THAT = (["make", "that"], ["make", "it"])
-_REFUSING = {"no", "nope", "nah", "wait", "no wait", "sorry", "actually", "actually no", "oops"}
+_REFUSING = REFUSALS | {"wait", "no wait", "sorry", "actually", "actually no", "oops"}
 _DIRECTIONS = ("up", "down", "more", "less", "side")
 _CONTENT = (*ACTION_KINDS, *NAMED_KINDS, "set", "add", "give", "only")
 

@@ -28,7 +28,7 @@ from services.interpreter.intent import (
     Separation,
 )
 from services.interpreter.language.lexemes import Lexeme, Number
-from services.interpreter.language.word_classes import WANTING
+from services.interpreter.language.word_classes import RECEIVING
 
 
 def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
@@ -149,12 +149,9 @@ def _is_also(clause: Clause, named: Named) -> bool:
     )
 
 
-_WANTING = WANTING | {"have", "get", "let us have", "lets have"}
-
-
 def _wants_it_there(clause: Clause) -> bool:
     """Whether "I want that on the drums as well" repeats a change instead of asking for a stem."""
-    wants = all(item.text in _WANTING for item in clause.with_kind("give"))
+    wants = all(item.text in RECEIVING for item in clause.with_kind("give"))
     placed = _is_on_target(clause) or clause.is_target_first  # "can the bass get that too"
     return wants and clause.has("pronoun", "that", "it", "same") and placed
 

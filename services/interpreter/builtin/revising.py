@@ -15,6 +15,7 @@ from services.interpreter.builtin.varying import AMOUNTS
 from services.interpreter.edits import is_same_band
 from services.interpreter.intent import Adjustment, Clearing, CompressionChange, Edit, Setting
 from services.interpreter.language.lexemes import Lexeme, Number
+from services.interpreter.language.word_classes import MEANT
 
 _WORDS = (
     "pronoun", "set", "to", "only", "instead", "accept", "ok", "decline", "greeting", "but", "and",
@@ -295,7 +296,7 @@ def _read_opposite(turn: Turn, clause: Clause, named: Named) -> bool:
 
 def _is_bare_direction(clause: Clause, past: Past) -> bool:
     """Whether "I meant cut" turns a boost round."""
-    if not any(item.text in {"i meant", "i mean", "meant", "i said"} for item in clause.lexemes):
+    if not any(item.text in MEANT for item in clause.lexemes):
         return False
     if not _consists_of(clause, "up", "down"):
         return False

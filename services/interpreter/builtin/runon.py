@@ -19,7 +19,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import AUXILIARIES
+from services.interpreter.language.word_classes import AUXILIARIES, COPULAS, SELVES
 
 
 def starts_another(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -89,7 +89,7 @@ def _is_done(said: list[Lexeme], before: Sequence[Lexeme]) -> bool:
 # --- A part and what becomes of it ---------------------------------------------------------------
 
 _WAYS = ("up", "down", "mute", "unmute", "side")
-_STATES = {"is", "are", "stay", "stays", "remain", "remains", "is fine", "are fine", "should stay"}
+_STATES = COPULAS | {"stay", "stays", "remain", "remains", "is fine", "are fine", "should stay"}
 
 
 def _starts_part(lexemes: list[Lexeme], index: int, current: list[Lexeme]) -> bool:
@@ -204,9 +204,8 @@ def _starts_quantity(rest: list[Lexeme], current: list[Lexeme]) -> bool:
 
 # --- What is told or asked besides ---------------------------------------------------------------
 
-_SPEAKERS = {
-    "i", "i am", "i have", "we", "we are", "my", "its", "it is", "they are", "he is", "she is",
-    "i want to", "we want to", "i need to",
+_SPEAKERS = SELVES | {
+    "i", "i have", "we", "my", "its", "it is", "i want to", "we want to", "i need to",
 }  # fmt: skip
 
 

@@ -17,9 +17,20 @@ from services.interpreter.builtin.clauses import (
 )
 from services.interpreter.builtin.timbre import is_stated_fault
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import COPULAS, PLANNING, THIRD_PERSONS
+from services.interpreter.language.word_classes import (
+    ADVERBS,
+    AUDIENCES,
+    DOERS,
+    FEELING,
+    FELLOWS,
+    OWNERS,
+    PERSONS,
+    PLANNING,
+    SELVES,
+    STATING,
+    THIRD_PERSONS,
+)
 
-_TELLING = COPULAS | {"it is", "they are", "that is", "this is", "being"}
 ASKING = (
     "need", "set", "add", "give", "only", "remove", "mute", "unmute", "separate", "file", "undo",
     "redo", "reset", "not", "unsupported", "off", "neutral", "leave",
@@ -102,7 +113,7 @@ def copula_of(clause: Clause) -> int:
     """Returns the place of "is" after a name, −1 where there is none."""
     named = False
     for index, item in enumerate(clause.lexemes):
-        if item.text in _TELLING or (item.has("complaint") and named):
+        if item.text in STATING or (item.has("complaint") and named):
             return index if named or item.text in {"it is", "they are", "that is"} else -1
         named = named or any(item.has(kind) for kind in (*NAMED_KINDS, "pronoun", "side"))
         if not (named or item.mark or item.has("filler")):
@@ -119,12 +130,12 @@ _PRAISES = {
 
 def tells_taste(clause: Clause) -> bool:
     """Whether a clause tells what somebody likes: "I like it loud", "we like our music loud"."""
-    words = [i.text for i in clause.lexemes if not (i.mark or i.text in _ADVERBS)]
+    words = [i.text for i in clause.lexemes if not (i.mark or i.text in ADVERBS)]
     praises = bool(words) and words[0] in _PRAISES and words[1:2] != ["more"]
     likes = (
         words[:1] in (["i like it"], ["i like"], ["i love"])
         or praises
-        or (words[:1] in (["i"], ["we"]) and bool(_FEELINGS & set(words[1:2])))
+        or (words[:1] in (["i"], ["we"]) and bool(FEELING & set(words[1:2])))
     )
     comparative = any(word.endswith(("er", "ier")) for word in words)
     return likes and not (
@@ -132,23 +143,9 @@ def tells_taste(clause: Clause) -> bool:
     )
 
 
-_ADVERBS = {"really", "just", "absolutely", "truly", "honestly", "do", "actually", "also", "so"}
-_FEELINGS = {"like", "love", "prefer", "hate", "dislike", "enjoy", "loathe", "detest"}
-_TASTES = {
-    "prefer", "prefers", "preferred", "like", "likes", "love", "loves", "enjoy", "enjoys", "hate",
-    "hates", "use", "uses", "liked", "loved", "hated", "choose", "expect", "expects",
-}  # fmt: skip
-_OTHERS = {
-    "people", "others", "everyone", "everybody", "they", "he", "she", "some", "most", "many",
-    "listeners", "kids", "friends", "fans", "producers", "engineers", "bands", "folks", "somebody",
-    "someone", "nobody", "you",
-}  # fmt: skip
+_TASTES = FEELING | {"use", "uses", "choose", "expect", "expects"}
 
 
-_DOERS = {
-    "i", "we", "i have", "we have", "he", "she", "they", "you", "you have", "they have", "he has",
-    "somebody", "someone",
-}  # fmt: skip
 _DONE_KINDS = ("mute", "remove", "compression", "up", "down", "separate", "pan", "pitch", "reverb")
 
 
@@ -162,7 +159,7 @@ def tells_what_was_done(clause: Clause) -> bool:
         )
     ]
     who = [item for item in words[:3] if not item.has("filler", "article")]
-    if len(who) < 2 or not (who[0].text in _DOERS or who[0].is_unknown):
+    if len(who) < 2 or not (who[0].text in DOERS or who[0].is_unknown):
         return False
     verb = who[1]
     past = (verb.text.endswith("ed") and verb.text != "need") or verb.text in _PAST
@@ -215,7 +212,7 @@ def _tells_of_others_taste(clause: Clause) -> bool:
         if item.text not in _TASTES:
             continue
         who = [found for found in words[:index] if not found.has("filler", "article")]
-        named = any(found.text in _OTHERS or found.is_unknown for found in who)
+        named = any(found.text in AUDIENCES or found.is_unknown for found in who)
         return named and not any(found.has("filler", "polite") or is_verb(found) for found in who)
     return False
 
@@ -240,7 +237,7 @@ def _tells_what_happened(clause: Clause) -> bool:
     if _wanted_otherwise(clause, place):
         return False
     said = [word for item in clause.lexemes[:place] for word in item.text.split()]
-    persons = any(word in _PERSONS | _FELLOWS | _VERSIONS for word in said)
+    persons = any(word in PERSONS | FELLOWS | _VERSIONS for word in said)
     return persons or any(_is_noun(item) or item.has("compression") for item in subject)
 
 
@@ -263,10 +260,7 @@ def _is_told(clause: Clause, place: int) -> bool:
         return True
     subject = clause.lexemes[:place]
     return item.text in THIRD_PERSONS and any(
-        found.is_unknown
-        or found.text in _PERSONS
-        or found.has("compression")
-        or found.has("reverb")
+        found.is_unknown or found.text in PERSONS or found.has("compression") or found.has("reverb")
         for found in subject
     )
 
@@ -275,39 +269,32 @@ def _is_noun(item: Lexeme) -> bool:
     return item.is_unknown or any(item.has(kind) for kind in (*TARGET_KINDS, "file", "undo"))
 
 
-_PERSONS = {"i", "we", "he", "she", "they", "you", "somebody", "everyone"}
-
-
 def _opens(item: Lexeme) -> bool:
     return bool(item.mark) or item.has("greeting") or item.has("ok") or is_filler(item)
 
 
 _VERSIONS = {"version", "demo", "original", "take", "draft"}
-_FELLOWS = {
-    "friend", "buddy", "mate", "guy", "neighbour", "neighbor", "roommate", "flatmate", "pal",
-    "team",
-}  # fmt: skip
-_PREPOSITIONS = {"without", "no", "minus", "out"}
+_TAKING = {"without", "no", "minus", "out"}
 
 
 def _asks(item: Lexeme) -> bool:
     if item.has("undo") and item.text.endswith(("version", "mix", "state", "one")):
         return False  # "the last version had quieter drums"
-    return item.has("filler", "polite") or (is_verb(item) and item.text not in _PREPOSITIONS)
+    return item.has("filler", "polite") or (is_verb(item) and item.text not in _TAKING)
 
 
 def tells_of_possession(clause: Clause) -> bool:
     """Whether somebody tells what he has already: "I already have the acapella"."""
     words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
     opening = {item.text for item in words[:5]}
-    owns = bool(words) and words[0].text in _OWNERS and bool(opening & _OWNING)
+    owns = bool(words) and words[0].text in OWNERS and bool(opening & _OWNING)
     return owns and "already" in {item.text for item in words}
 
 
 def _tells_of_own(clause: Clause) -> bool:
     """Whether somebody tells what he has: "we have our own guitarist"."""
     words = [item for item in clause.lexemes if not (item.mark or item.has("greeting"))]
-    if len(words) > 1 and words[0].text in _PERSONS and words[1].text in {"play", "sing", "drum"}:
+    if len(words) > 1 and words[0].text in PERSONS and words[1].text in {"play", "sing", "drum"}:
         return True  # "I play the guitar in a band"
     if [item.text for item in words[:3]] in (["i", "can", "hear"], ["we", "can", "hear"]):
         return True
@@ -315,16 +302,17 @@ def _tells_of_own(clause: Clause) -> bool:
         return True
     return (
         len(words) > 2
-        and words[0].text in _PERSONS
+        and words[0].text in PERSONS
         and words[1].text in {"have", "need not", "play", "want our"}
         and words[2].text in {"our", "my", "a", "an", "his", "her"}
         and not clause.any_of(("more", "less", "toomuch", "up", "down"))
     )
 
 
-_OWNERS = {"i", "we", "i have", "we have", "he", "she", "they"}
 _OWNING = {"have", "got", "own", "i have", "we have", "has", "had"}
-_SELVES = {"i am", "we are", "he is", "she is", "they are", "she", "he"}
+
+
+_TOLD_OF = SELVES | {"he", "she"}
 
 
 def _tells_of_speaker(clause: Clause) -> bool:
@@ -337,7 +325,7 @@ def _tells_of_speaker(clause: Clause) -> bool:
         return False
     if words[0].text in PLANNING or words[0].has("filler", "polite"):
         return words[0].text in PLANNING and words[1].is_unknown
-    if words[0].text not in _SELVES or clause.any_of(("up", "down", "toomuch", "need")):
+    if words[0].text not in _TOLD_OF or clause.any_of(("up", "down", "toomuch", "need")):
         return False
     return not is_complaint(clause) and (
         words[0].text.endswith((" am", " are")) or clause.has("like") or clause.has("complaint")

@@ -15,7 +15,15 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.intent import ClarificationReason
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.vocabulary import vocabulary
-from services.interpreter.language.word_classes import AUXILIARIES
+from services.interpreter.language.word_classes import (
+    AUXILIARIES,
+    COPULAS,
+    MEANT,
+    NARRATORS,
+    OWNING,
+    SELVES,
+    STATES,
+)
 
 _TALK_KINDS = (
     "greeting", "accept", "ok", "decline", "filler", "also", "complaint", "pronoun", "saying",
@@ -118,6 +126,9 @@ def _is_polite_command(words: list[Lexeme]) -> bool:
     return False
 
 
+_OPENING_QUESTIONS = COPULAS | {"did", "does"}
+
+
 def is_question(clause: Clause) -> bool:
     """Whether a clause asks about something instead of asking for it."""
     words = [item for item in clause.lexemes if not item.mark]
@@ -140,9 +151,7 @@ def is_question(clause: Clause) -> bool:
         return clause.is_question
     if words[0].text in AUXILIARIES and clause.is_question:
         return True
-    return words[0].text in {"is", "are", "did", "does", "was", "were"} and not any(
-        is_verb(item) for item in words[1:]
-    )
+    return words[0].text in _OPENING_QUESTIONS and not any(is_verb(item) for item in words[1:])
 
 
 _CUES = {"when", "while", "until", "once", "whenever", "after", "before", "till"}
@@ -187,21 +196,7 @@ def is_out_of_scope(lexemes: list[Lexeme]) -> bool:
     )
 
 
-_SUBJECTS = {
-    "my",
-    "our",
-    "his",
-    "her",
-    "their",
-    "we",
-    "he",
-    "she",
-    "they",
-    "i am",
-    "we are",
-    "he is",
-}
-_TELLING = {"is", "are", "am", "was", "were", "will", "going", "has", "had", "have"}
+_SUBJECTS = OWNING | SELVES | (NARRATORS - {"i"})
 
 
 def _without_attributes(clause: Clause) -> Clause:
@@ -240,7 +235,7 @@ def is_story(clause: Clause) -> bool:
     words = [i.text for i in clause.lexemes if not (i.mark or i.has("greeting"))]
     if not unknown:
         return False
-    if words[0] in _SUBJECTS and _TELLING & {part for word in words for part in word.split()}:
+    if words[0] in _SUBJECTS and STATES & {part for word in words for part in word.split()}:
         return True
     if words[0] in {"my", "our"} and clause.has("not") and not clause.any_of(("mute", "enough")):
         return True  # "our choir can't reach that"
@@ -266,12 +261,13 @@ def without_refusal(lexemes: list[Lexeme]) -> list[Lexeme]:
     if place == 0 or place >= len(lexemes):
         return lexemes
     refused = any(item.has("decline") for item in lexemes[:place])
-    followed_by_pause = bool(lexemes[place - 1].mark) or lexemes[place].text in {
-        "i mean", "i meant", "i said", "meant", "actually", "not", "sorry",
-    }  # fmt: skip
+    followed_by_pause = bool(lexemes[place - 1].mark) or lexemes[place].text in _INSTEAD
     if not (refused and followed_by_pause):
         return lexemes
     return instead(lexemes[place:])
+
+
+_INSTEAD = MEANT | {"actually", "not", "sorry"}
 
 
 def instead(lexemes: list[Lexeme]) -> list[Lexeme]:

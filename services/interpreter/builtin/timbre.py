@@ -19,6 +19,7 @@ from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.edits import is_same_band
 from services.interpreter.intent import Clearing
 from services.interpreter.language.lexemes import Number
+from services.interpreter.language.word_classes import STATING
 
 EQ_STEP_DB = 3.0
 NARROW_Q = 4.0
@@ -126,8 +127,7 @@ def is_stated_fault(clause: Clause) -> bool:
     if not places or clause.any_of(("set", "give", "add", "more", "up", "even", "need")):
         return False
     return any(
-        item.text in {"is", "are", "it is", "they are"} or item.has("complaint")
-        for item in clause.lexemes[: places[-1]]
+        item.text in STATING or item.has("complaint") for item in clause.lexemes[: places[-1]]
     )
 
 

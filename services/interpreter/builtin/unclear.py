@@ -61,11 +61,14 @@ def _is_moved_away(clause: Clause) -> bool:
         return False
     before, after = clause.lexemes[:place], clause.lexemes[place + 1 :]
     named = any(item.has(kind) for item in before for kind in ("target", "six", "pronoun"))
-    brings = any(item.text in {"get", "keep", "have", "want", "i want", "need"} for item in before)
+    brings = any(item.text in _BRINGING for item in before)
+    if any(item.text.startswith("com") for item in before):
+        return False  # "I want the drums to come out of the left speaker"
     said = next((item for item in after if not item.has("filler", "article")), None)
     return named and brings and (said is None or not any(said.has(kind) for kind in _WHOLE))
 
 
+_BRINGING = {"get", "keep", "have", "want", "i want", "need"}
 _AWAY = {"out of", "off of", "out of the"}
 _WHOLE = ("target", "six", "group", "file", "reverb", "compression", "tone", "region")
 """What something can be taken out of."""

@@ -26,6 +26,7 @@ from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import apply_edits
 from services.interpreter.intent import Adjustment, CompressionChange, Edit
+from services.interpreter.language.word_classes import CURING, EASING
 
 STEPS = {
     "gain_db": GAIN_STEP_DB,
@@ -106,13 +107,6 @@ def read_step(turn: Turn, clause: Clause, named: Named) -> bool:
     return _read_another(turn, clause, named)
 
 
-_EASING = {
-    "back off", "dial back", "scale back", "ease off", "tone down", "pull back", "dial it back",
-    "dial them back", "scale it back", "roll it back a bit", "reduce", "lessen", "ease", "rein in",
-    "tone it down", "pull it back", "pull them back", "dial it down", "ease back", "tame",
-}  # fmt: skip
-
-
 def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
     """Whether "dial it back a bit" is about an effect that was just changed, not the loudness."""
     if turn.edits or not named.is_empty or named.pronoun not in {"it", "that", "them"}:
@@ -122,7 +116,7 @@ def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
     past = turn.conversation.latest_change()
     if past is None or not past.edits or past.exchange is not turn.conversation.newest:
         return False
-    eases = any(item.text in _EASING for item in clause.lexemes)
+    eases = any(item.text in EASING or item.text in CURING for item in clause.lexemes)
     return eases and all(edit.setting in AMOUNTS for edit in past.edits)
 
 

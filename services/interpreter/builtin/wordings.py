@@ -19,7 +19,7 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
 from services.interpreter.builtin.wholes import with_wholes
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import COPULAS
+from services.interpreter.language.word_classes import COPULAS, OWNING
 
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -44,7 +44,7 @@ def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
 
 _FILLER = (("filler", "word"),)
 _PLACED = {"on", "in", "through", "over the", "over", "with", "from"}
-_OWN = {"my", "our", "his", "her", "their", "your", "these", "those"}
+_OWN = OWNING | {"your", "these", "those"}
 
 
 def _without_listening_places(lexemes: list[Lexeme]) -> list[Lexeme]:

@@ -11,8 +11,20 @@ COPULAS = frozenset({"is", "are", "was", "were"})
 AUXILIARIES = COPULAS | {"do", "does", "did", "has", "had", "have", "would", "am"}
 """Verbs with which a question may open."""
 
+STATING = COPULAS | {"it is", "they are", "that is", "this is", "being"}
+"""The same, together with what it is told of."""
+
+STATES = COPULAS | {"am", "will", "going", "has", "had", "have"}
+"""Words of which one stands in every telling of how somebody fares."""
+
 WANTING = frozenset({"want", "need", "i want", "i need"})
 """Verbs with which somebody asks for a thing."""
+
+RECEIVING = WANTING | {
+    "get", "have", "hear", "want to hear", "can i have", "could i have", "may i have",
+    "let us have", "lets have",
+}  # fmt: skip
+"""What somebody says who wants to have something where it is not now."""
 
 PLANNING = frozenset({
     "i want to", "i need to", "we want to", "i would like to", "i would love to", "trying to",
@@ -48,6 +60,33 @@ ANYBODY = frozenset({
 })  # fmt: skip
 """Persons who are nobody in particular."""
 
+NARRATORS = frozenset({"i", "we", "he", "she", "they"})
+"""Those of whom something is told."""
+
+OWNERS = NARRATORS | {"i have", "we have", "they have", "you have", "he has", "she has"}
+"""Those who have something, or have done something."""
+
+DOERS = OWNERS | {"you", "somebody", "someone"}
+"""Those who did something that is told."""
+
+SELVES = frozenset({"i am", "we are", "he is", "she is", "they are"})
+"""What opens a telling of who or how somebody is."""
+
+OWNING = frozenset({"my", "our", "his", "her", "their"})
+"""Whose something is."""
+
+FELLOWS = frozenset({
+    "friend", "buddy", "mate", "guy", "neighbour", "neighbor", "roommate", "flatmate", "pal",
+    "team",
+})  # fmt: skip
+"""People who are spoken of, one at a time."""
+
+AUDIENCES = (PERSONS - {"i", "we"}) | {
+    "most", "many", "listeners", "kids", "friends", "fans", "producers", "engineers", "bands",
+    "folks",
+}  # fmt: skip
+"""People who have a taste of their own."""
+
 WISHING = frozenset({
     "want", "wants", "need", "needs", "like", "love", "prefer", "wish", "hope", "think", "guess",
     "feel", "reckon", "believe", "suggest", "meant", "mean", "said", "say", "says", "would",
@@ -61,6 +100,12 @@ THINKING = frozenset({
     "recommend", "suggest", "prefer", "feel", "find", "tell", "consider",
 })  # fmt: skip
 """Verbs of which a question asks for an answer: "would you say …"."""
+
+FEELING = frozenset({
+    "like", "love", "prefer", "hate", "dislike", "enjoy", "loathe", "detest", "likes", "loves",
+    "prefers", "hates", "enjoys", "liked", "loved", "preferred", "hated",
+})  # fmt: skip
+"""Verbs that tell a taste."""
 
 PERCEIVING = frozenset({"hear", "see", "feel", "tell", "make"})
 """What somebody can do without wanting anything: "now I can hear the vocals"."""
@@ -98,3 +143,30 @@ PREPOSITIONS = frozenset({
     "after",
 })  # fmt: skip
 """What puts something somewhere."""
+
+REFUSALS = frozenset({"no", "nope", "nah"})
+"""A plain no."""
+
+EASING = frozenset({
+    "back off", "dial back", "scale back", "ease off", "ease", "ease up", "ease back", "tone down",
+    "pull back", "rein in", "dial it back", "dial them back", "scale it back", "roll it back a bit",
+    "tone it down", "pull it back", "pull them back", "dial it down",
+})  # fmt: skip
+"""Verbs that ask for less of what was just spoken of, also where they do not name it."""
+
+CURING = frozenset({
+    "tame", "reduce", "ease", "soften", "soften up", "lessen", "ease off", "calm down",
+    "smooth out",
+})  # fmt: skip
+"""Verbs that take the edge off a fault."""
+
+LEVELS = frozenset({
+    "loud", "quiet", "hot", "prominent", "high", "low", "weak", "strong", "upfront",
+})  # fmt: skip
+"""How loud something is told to be."""
+
+WHOLLY = frozenset({
+    "full", "fully", "entirely", "completely", "totally", "all the way", "all of the way",
+    "100 percent", "100",
+})  # fmt: skip
+"""To the end of what there is."""
