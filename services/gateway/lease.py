@@ -23,7 +23,6 @@ _T = TypeVar("_T")
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 2.0
-_RELEASE_SECONDS = 3.0
 _WATCH_AFTER_SECONDS = 1.0  # most turns have ended by then
 _AFTER_ALL_EVENTS = 2**31 - 1
 
@@ -255,7 +254,7 @@ async def _give_back(
     session: session_pb2_grpc.SessionServiceAsyncStub, request: session_pb2.ReleaseTurnRequest
 ) -> None:
     try:
-        await session.ReleaseTurn(request, timeout=_RELEASE_SECONDS)
+        await session.ReleaseTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
     except aio.AioRpcError as error:
         # A lease ends by itself, only later; what waits is carried out though nobody listens.
         _log.info("lease_not_released", turn_id=request.turn_id, code=error.code().name)
