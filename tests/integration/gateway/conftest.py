@@ -122,7 +122,7 @@ class Suite:
             process.terminate()
         for process in self.processes.values():
             try:
-                process.wait(10)
+                process.wait(PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -132,13 +132,16 @@ GATEWAY = "services.gateway"
 BACKGROUND_TURNS = 2
 GATEWAY_SETTINGS = {
     "MIXDOWN_BACKGROUND_TURNS": str(BACKGROUND_TURNS),
-    "MIXDOWN_LEASE_SECONDS": "5",
+    # A gateway that stands still for a while keeps its turns: renewed every ten seconds.
+    "MIXDOWN_LEASE_SECONDS": "30",
     "MIXDOWN_TAKEOVER_SECONDS": "1",
     "MIXDOWN_HEARTBEAT_SECONDS": "0.5",
     "MIXDOWN_UPLOAD_LIMIT_BYTES": "20000000",
     "MIXDOWN_TRACK_LIMIT_SECONDS": "60",
     "MIXDOWN_PATIENCE_SECONDS": "6",
 }
+DOOMED_SETTINGS = {**GATEWAY_SETTINGS, "MIXDOWN_LEASE_SECONDS": "5"}
+"""Of a gateway that will be killed: its turns are to be taken over soon."""
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 from tests.integration.gateway.conftest import (
     BACKGROUND_TURNS,
+    DOOMED_SETTINGS,
     GATEWAY,
-    GATEWAY_SETTINGS,
     Caller,
     Suite,
     call_as,
@@ -146,19 +146,25 @@ async def test_a_batch_that_breaks_the_rules_is_refused_as_a_whole(caller, field
 async def test_a_batch_is_worked_on_a_few_turns_at_a_time(suite: Suite, caller: Caller, songs):
     assert await become(lambda: idle(suite))
     track_ids = await uploaded(caller, songs)
-    begun = await say(caller, track_ids, "only the vocals", model="slow")
+    hold = suite.folder / "held"
+    hold.touch()
+    begun = await say(caller, track_ids, "only the vocals", model="held")
     waiting = asyncio.create_task(completed(caller, [item.turn.turn_id for item in begun.turns]))
-    most = 0
+    # There are two gateways, and neither ends anything before it may.
+    assert await become(lambda: suite.separations() == 2 * BACKGROUND_TURNS)
+    await asyncio.sleep(1.5)  # in which each looks whether there is more to do
+    most = suite.separations()
+    hold.unlink()
     while not waiting.done():
         most = max(most, suite.separations())
         await asyncio.sleep(0.02)
     await waiting
-    assert 1 < most <= 2 * BACKGROUND_TURNS  # there are two gateways
+    assert most == 2 * BACKGROUND_TURNS
 
 
 async def test_a_batch_outlives_the_gateway_that_took_it(suite: Suite, caller: Caller, songs):
     track_ids = await uploaded(caller, songs)
-    suite.start("gateway-6", GATEWAY, **GATEWAY_SETTINGS)
+    suite.start("gateway-6", GATEWAY, **DOOMED_SETTINGS)
     suite.wait("gateway-6")
     doomed = call_as(suite, caller.metadata[0][1], "gateway-6")
     async with doomed.client:

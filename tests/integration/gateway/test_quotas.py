@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
@@ -23,6 +25,7 @@ from tests.integration.gateway.conftest import (
     call_as,
     noise_wav,
 )
+from tests.patience import PATIENCE_SECONDS
 
 TURNS = 2
 LIMITS = {
@@ -46,6 +49,14 @@ def limited(suite: Suite) -> Iterator[Suite]:
     suite.kill("session-limited")
 
 
+@pytest.fixture
+async def a_day() -> None:
+    """Waits for the next day (of UTC) where this one ends soon, and what was used with it."""
+    left = 24 * 3600 - time.time() % (24 * 3600)
+    if left < 2 * PATIENCE_SECONDS:
+        await asyncio.sleep(left)
+
+
 @pytest_asyncio.fixture
 async def user(limited: Suite) -> AsyncIterator[Caller]:
     caller = call_as(limited, f"user-{uuid.uuid4().hex}", "gateway-limited")
@@ -61,6 +72,7 @@ def _details(error: grpc.RpcError) -> tuple[error_details_pb2.QuotaFailure, floa
     return failure, retry.retry_delay.ToTimedelta().total_seconds()
 
 
+@pytest.mark.usefixtures("a_day")
 async def test_minutes_of_audio_end_with_the_day(user: Caller, song, tmp_path):
     session = await user.client.create_session(await user.client.upload(song))
     await session.ask("only the vocals", folder=tmp_path)
@@ -109,6 +121,7 @@ async def test_more_turns_at_once_are_refused_until_one_has_ended(user: Caller, 
         call.cancel()
 
 
+@pytest.mark.usefixtures("a_day")
 async def test_a_call_beyond_the_day_is_refused_and_told_when_to_come_again(user: Caller, tmp_path):
     path = tmp_path / "song.wav"
     path.write_bytes(noise_wav(seconds=3.3))  # two of them are the whole day

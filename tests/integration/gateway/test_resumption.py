@@ -13,8 +13,8 @@ from mixdown.gateway.v1 import gateway_pb2
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 from tests.integration.gateway.comparing import heard
 from tests.integration.gateway.conftest import (
+    DOOMED_SETTINGS,
     GATEWAY,
-    GATEWAY_SETTINGS,
     Caller,
     Suite,
     call_as,
@@ -143,7 +143,7 @@ async def test_a_client_that_goes_away_leaves_no_work_and_no_files(suite, caller
             conversation_pb2.Progress.STAGE_SEPARATING
         ):
             break
-    assert suite.separations() == 1
+    assert await become(lambda: suite.separations() == 1)
     call.cancel()
     assert await become(lambda: idle(suite))
     get = gateway_pb2.GetTurnRequest(turn_id=reader.turn_id)
@@ -314,7 +314,7 @@ async def test_many_at_once_each_get_their_own_and_leave_nothing(suite: Suite, c
 async def test_a_gateway_that_is_killed_loses_no_turn(suite: Suite, caller, song):
     request = await begin_request(caller, song, "only the vocals", model="slow")
     reader = Reader()
-    suite.start("gateway-3", GATEWAY, **GATEWAY_SETTINGS)
+    suite.start("gateway-3", GATEWAY, **DOOMED_SETTINGS)
     suite.wait("gateway-3")
     doomed = call_as(suite, caller.metadata[0][1], "gateway-3")
     async with doomed.client:
@@ -333,7 +333,7 @@ async def test_a_turn_whose_gateway_was_killed_is_finished_though_nobody_asks(
 ):
     request = await begin_request(caller, song, "only the vocals", model="slow")
     reader = Reader()
-    suite.start("gateway-4", GATEWAY, **GATEWAY_SETTINGS)
+    suite.start("gateway-4", GATEWAY, **DOOMED_SETTINGS)
     suite.wait("gateway-4")
     doomed = call_as(suite, caller.metadata[0][1], "gateway-4")
     async with doomed.client:

@@ -19,6 +19,7 @@ from services.runtime.audio.measured_store import MeasuredStore
 from services.runtime.blobs.folder import FolderBlobStore
 from tests.integration.gateway.conftest import RATE_HZ, Caller, Suite, call_as, noise_wav
 from tests.integration.gateway.test_refusals import reason_of, refusal
+from tests.patience import PATIENCE_SECONDS
 
 Code = grpc.StatusCode
 
@@ -49,12 +50,12 @@ async def upload_refusal(caller: Caller, messages: Callable) -> tuple[grpc.Statu
     gRPC's Python client loses the status of a stream that is refused while it still sends; the
     upload is then tried again, as the client of `mixdown` does.
     """
-    for _ in range(5):
-        with pytest.raises(aio.AioRpcError) as caught:
-            await caller.stub.UploadTrack(iter(messages()), metadata=caller.metadata)
-        if rpc_status.from_call(caught.value) is not None:
-            return caught.value.code(), reason_of(caught.value)
-    raise AssertionError("the status was lost five times")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            with pytest.raises(aio.AioRpcError) as caught:
+                await caller.stub.UploadTrack(iter(messages()), metadata=caller.metadata)
+            if rpc_status.from_call(caught.value) is not None:
+                return caught.value.code(), reason_of(caught.value)
 
 
 def parts_of(suite: Suite) -> set[Path]:
@@ -150,13 +151,15 @@ async def test_what_arrived_before_the_cut_is_kept(caller: Caller):
     messages = messages_of(start, content, 600_000)
     for _ in range(3):
         await call.write(next(messages))
-    for _ in range(200):
-        try:
-            if await committed(caller, "kept") == 1_200_000:
-                break
-        except aio.AioRpcError as error:
-            assert error.code() == Code.NOT_FOUND
-    assert await committed(caller, "kept") == 1_200_000
+    kept = 0
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while kept < 1_200_000:
+            try:
+                kept = await committed(caller, "kept")
+            except aio.AioRpcError as error:
+                assert error.code() == Code.NOT_FOUND
+            await asyncio.sleep(0.02)
+    assert kept == 1_200_000
     call.cancel()
     start.offset_bytes = 1_200_000
     track = await send(caller, start, content)
@@ -195,15 +198,14 @@ async def test_a_wrong_checksum_is_refused_and_the_upload_may_begin_anew(caller:
 async def test_an_offset_that_is_not_the_committed_size_is_refused(caller: Caller, offset):
     content = noise_wav(0.5)
     start = start_of(content, "offset")
-    call = caller.stub.UploadTrack(
-        iter([gateway_pb2.UploadTrackRequest(start=start)]), metadata=caller.metadata
-    )
-    assert await refusal(call) == (Code.ABORTED, "OFFSET_MISMATCH")  # begun, not complete
+
+    def only_the_start() -> list[gateway_pb2.UploadTrackRequest]:
+        return [gateway_pb2.UploadTrackRequest(start=start)]
+
+    expected = (Code.ABORTED, "OFFSET_MISMATCH")
+    assert await upload_refusal(caller, only_the_start) == expected  # begun, not complete
     start.offset_bytes = offset
-    call = caller.stub.UploadTrack(
-        iter([gateway_pb2.UploadTrackRequest(start=start)]), metadata=caller.metadata
-    )
-    assert await refusal(call) == (Code.ABORTED, "OFFSET_MISMATCH")
+    assert await upload_refusal(caller, only_the_start) == expected
 
 
 async def test_going_on_with_an_upload_that_never_began_is_refused(caller: Caller):
