@@ -80,8 +80,7 @@ async def test_sigterm_lets_calls_under_way_end_and_takes_no_new_ones() -> None:
 
 
 async def test_new_calls_are_taken_until_who_balances_has_had_notice() -> None:
-    async with process(drain_seconds=20, notice_seconds=3) as (program, channel):
-        sent = time.monotonic()
+    async with process(drain_seconds=20, notice_seconds=600) as (program, channel):
         program.send_signal(signal.SIGTERM)
         health = health_pb2_grpc.HealthStub(channel)
         status = health_pb2.HealthCheckResponse.SERVING
@@ -90,9 +89,15 @@ async def test_new_calls_are_taken_until_who_balances_has_had_notice() -> None:
         assert status == health_pb2.HealthCheckResponse.NOT_SERVING
         answer = await stub_of(channel).Interpret(InterpretRequest(prompt="0"))
         assert answer.reply == "here you are"
+
+
+async def test_the_notice_ends() -> None:
+    async with process(drain_seconds=20, notice_seconds=1) as (program, _):
+        sent = time.monotonic()
+        program.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
-        assert time.monotonic() - sent > 2.9
+        assert time.monotonic() - sent > 0.9
 
 
 async def test_sigterm_waits_no_longer_than_the_drain() -> None:
@@ -105,4 +110,4 @@ async def test_sigterm_waits_no_longer_than_the_drain() -> None:
         assert caught.value.code() in {StatusCode.UNAVAILABLE, StatusCode.CANCELLED}
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await program.wait() == 0
-        assert 0.4 < time.monotonic() - sent < PATIENCE_SECONDS
+        assert time.monotonic() - sent > 0.4

@@ -230,10 +230,11 @@ async def test_what_nobody_asked_for_leaves_no_trace(spans: Spans):
 
 async def test_work_that_outlives_its_request_stays_in_its_trace(spans: Spans):
     tasks = []
+    has_been_answered = asyncio.Event()
 
     async def detach(request):
         async def work() -> None:
-            await asyncio.sleep(0.1)
+            await has_been_answered.wait()
             with span("work"):
                 tracing.describe(size=3)
 
@@ -241,6 +242,7 @@ async def test_work_that_outlives_its_request_stays_in_its_trace(spans: Spans):
         return interpreter_pb2.Interpretation()
 
     await interpret(detach)
+    has_been_answered.set()
     await asyncio.gather(*tasks)
     (request,) = await spans.of(SpanKind.SERVER)
     (work,) = await spans.of(SpanKind.INTERNAL)
@@ -315,11 +317,10 @@ from services.runtime.logs import configure_logs
 from services.runtime.tracing import configure_tracing, span
 configure_logs("test", "info", "json")
 configure_tracing("test", sys.argv[1])
-began = time.monotonic()
 for _ in range(10_000):
     with span("work", root=True):
         pass
-print(began, time.monotonic(), flush=True)
+print(time.monotonic(), flush=True)
 time.sleep(0.5)
 """
 
@@ -338,15 +339,18 @@ def test_a_collector_that_is_away_delays_neither_the_work_nor_the_end(kind: str,
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=2 * PATIENCE_SECONDS,
             cwd=Path(__file__).parents[3],
-            env={**os.environ, "OTEL_BSP_SCHEDULE_DELAY": "100"},
+            # An export that is waited for takes ten minutes.
+            env={
+                **os.environ,
+                "OTEL_BSP_SCHEDULE_DELAY": "100",
+                "OTEL_EXPORTER_OTLP_TIMEOUT": "600",
+            },
         )
         ended = time.monotonic()  # by a clock that all processes share
-    began, worked = map(float, done.stdout.split())
-    # An export that is waited for takes ten seconds, and the SDK's own end thirty.
-    assert worked - began < 10
-    assert ended - worked < 20
+    worked = float(done.stdout)
+    assert ended - worked < 25  # the SDK's own end takes thirty seconds
     lines = done.stderr.splitlines()
     assert all(json.loads(line)["service"] == "test" for line in lines)  # log lines, no traceback
     assert len(lines) < 20
