@@ -98,10 +98,13 @@ async def artifact(suite: Suite, store: BlobStore, ada: Caller, song) -> convers
                 file_name="song - vocals.flac",
             )
         )
-        ended = await stub.CompleteTurn(
-            session_pb2.CompleteTurnRequest(**token, outputs=[finished])
+        event = await stub.AppendEvent(
+            session_pb2.AppendEventRequest(**token, output_finished=finished)
         )
-    return ended.events[0].output_finished.artifact
+        await stub.FinishTurn(
+            session_pb2.FinishTurnRequest(**token, completed=conversation_pb2.Completed())
+        )
+    return event.output_finished.artifact
 
 
 def _get(url: str, **headers: str) -> bytes:
