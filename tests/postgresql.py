@@ -108,7 +108,7 @@ class PostgresqlServer:
         """Stops the server: clients are cut off, data is kept."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)  # PostgreSQL's "fast shutdown"
-            self._process.wait(30)
+            self._process.wait(_START_SECONDS)
             self._process = None
 
     def execute(self, statement: str) -> None:

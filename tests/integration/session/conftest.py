@@ -33,9 +33,17 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self._is_stopped = False
+        self._stopped_at: datetime | None = None
 
     def __call__(self, now: datetime) -> datetime:
-        return now + self.ahead
+        if self._is_stopped and self._stopped_at is None:
+            self._stopped_at = now
+        return (self._stopped_at or now) + self.ahead
+
+    def stop(self) -> None:
+        """From now on it only goes on when it is turned on, however long a test takes."""
+        self._is_stopped = True
 
     def advance(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)

@@ -14,6 +14,7 @@ Turn = conversation_pb2.Turn
 async def test_a_lease_lasts_thirty_seconds_unless_said_otherwise(
     driver: Driver, clock: Clock
 ) -> None:
+    clock.stop()
     session = await driver.session()
     work = await driver.begin(session, lease_seconds=100)
     length = work.lease.expire_time.ToDatetime() - work.turn.create_time.ToDatetime()

@@ -150,6 +150,7 @@ async def test_when_nobody_waits_with_it_any_more_somebody_else_carries_it_out(
     driver: Driver, clock: Clock
 ) -> None:
     """Its gateway has died: as with any turn, the next one that looks goes on with it."""
+    clock.stop()
     session = await driver.session()
     running = await driver.begin(session)
     waiting = await driver.begin(session, "one", waits=True)

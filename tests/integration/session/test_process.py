@@ -34,8 +34,10 @@ async def _start(url: str, *arguments: str, **settings: str) -> asyncio.subproce
 
 
 @asynccontextmanager
-async def _serving(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, Driver, str]]:
-    program = await _start(url)
+async def _serving(
+    url: str, **settings: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, Driver, str]]:
+    program = await _start(url, **settings)
     assert program.stderr is not None
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -105,12 +107,14 @@ async def test_migrating_what_cannot_be_reached_fails_with_one_line(tmp_path: Pa
 
 
 async def test_a_call_that_watches_a_turn_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    async with _serving(f"sqlite:///{tmp_path / 'session.db'}") as (program, driver, _):
+    # Calls under way may take ten minutes.
+    serving = _serving(f"sqlite:///{tmp_path / 'session.db'}", MIXDOWN_DRAIN_SECONDS="600")
+    async with serving as (program, driver, _):
         work = await driver.begin(await driver.session())
         watching = driver.watch(work.turn.turn_id)
         assert (await anext(watching)).HasField("accepted")
         program.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):  # and not the 30 s that calls under way may take
+        async with asyncio.timeout(PATIENCE_SECONDS):
             async with refused(StatusCode.UNAVAILABLE, "SHUTTING_DOWN"):
                 await anext(watching)
             assert await program.wait() == 0

@@ -33,7 +33,9 @@ _DAY = 24 * 3600
 async def limited(
     url: str, clock: Clock | None = None, **limits: float
 ) -> AsyncIterator[tuple[Driver, Driver]]:
-    """Two replicas with the same quotas."""
+    """Two replicas with the same quotas, on a day that ends for nobody while a test goes on."""
+    clock = clock or Clock()
+    clock.stop()
     rules = TurnRules(quotas=Quotas(**limits))
     async with serving(url, clock, rules) as one, serving(url, clock, rules) as two:
         yield Driver(one), Driver(two)
