@@ -22,6 +22,8 @@ _CANNOT: Mapping[str, str] = {
     "transcription": "I can't write down lyrics or notes, but I can isolate the part for you.",
     "MIDI": "I can't turn audio into MIDI, but I can isolate the stem for a tool that does.",
     "mastering": "I don't master, but I can compress the whole mix, shape its EQ or set its level.",
+    "naming and sharing files": "I can't name, tag or share files, but I can hand out the song and "
+    "its stems.",
     "loudness target": "I don't aim at loudness targets; tell me how many dB up or down instead.",
     "key detection or setting a key": "I can't aim at a key, but I can shift the pitch: how many "
     "semitones up or down?",

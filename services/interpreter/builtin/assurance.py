@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from services.interpreter.builtin.clauses import Clause, is_filler
 from services.interpreter.builtin.complaints import TOO
 from services.interpreter.builtin.doubts import DOUBTS
 from services.interpreter.builtin.stretches import Stretch, asks, is_acted_on, stretched
 from services.interpreter.language.lexemes import Lexeme, lexemes_of
-from services.interpreter.language.word_classes import SUPPOSING
+from services.interpreter.language.word_classes import (
+    ALREADY_WANTED,
+    CONTENT,
+    DENYING,
+    SUPPOSING,
+)
 
 _QUOTE = re.compile(r"[\"“„]([^\"“”„]+)[\"”]|(?<!\w)['‘]([^'‘’]{8,})['’](?!\w)")
 
@@ -49,24 +55,48 @@ def unsure_words(
     inferred = any(item == TOO and item.place < 0 for clause in acted for item in clause.lexemes)
     if inferred and any(item.has("greeting", "praise") or item.has("ok") for item in said):
         return " ".join(item.text for item in said if not item.mark)  # "it's loud and I love it"
-    supposed = False
+    if _agrees_mockingly(said) or _comments_on_done(said):
+        return " ".join(item.text for item in said if not item.mark)
+    supposed = denied = False
     pieces = list(stretched(said))
     reported = next((i for i, piece in enumerate(pieces) if _says_who(piece)), 0)
     if reported and is_acted_on(pieces[reported - 1], read):
         return pieces[reported - 1].text  # "mute the drums, says my wife"
     for index, piece in enumerate(pieces):
-        if piece.joiner in {".", "?"}:
-            supposed = False
+        if piece.joiner in {".", "?"} or (denied and piece.joiner != "and"):
+            supposed = denied = False
+        denied = denied or f"{piece.text} ".startswith(DENYING)
         supposed = supposed or _supposes(piece)
         contradicted = pieces[index + 1 : index + 2] and pieces[index + 1].joiner == "but"
         if not is_acted_on(piece, read) or _is_picture(piece, said):
             continue
         stretch = Stretch(piece, read)
         cited = any(words.issuperset(i.text for i in piece.lexemes) for words in quoted)
-        disputed = contradicted and _wants_for_others(piece)
-        if cited or supposed or disputed or any(doubts(stretch) for doubts in DOUBTS):
+        disputed = contradicted and (
+            _wants_for_others(piece) or pieces[index + 1].text.startswith(CONTENT)
+        )
+        if cited or supposed or denied or disputed or any(doubts(stretch) for doubts in DOUBTS):
             return piece.text
     return ""
+
+
+def _agrees_mockingly(said: list[Lexeme]) -> bool:
+    """Whether nothing was proposed that "yeah, because what this needs is reverb" agrees to."""
+    words = [item for item in said if not item.mark][:3]
+    return any(
+        item.has("accept") and following.text in _BECAUSE for item, following in pairwise(words)
+    )
+
+
+_BECAUSE = {"because", "cause", "cuz", "coz", "since"}
+
+
+def _comments_on_done(said: list[Lexeme]) -> bool:
+    """Whether what was done is commented: "great, even louder drums, just what I wanted"."""
+    if not any(item.text.endswith(("wanted", "needed", "asked for")) for item in said):
+        return False
+    words = " ".join(item.text for item in said if not item.mark)
+    return any(phrase in words for phrase in ALREADY_WANTED)
 
 
 def _says_who(piece: Clause) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mixdown.mix import MASTER
 from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause
+from services.interpreter.language.lexemes import Lexeme
 
 
 def bass_is_tone(clause: Clause) -> bool:
@@ -65,3 +68,15 @@ def _is_in_it(clause: Clause, index: int) -> bool:
         and previous is not None
         and previous.has_named_target
     )
+
+
+def with_bass_instruments(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "bass trombone" and "bass flute" as one instrument, which is no bass."""
+    result: list[Lexeme] = []
+    for item in lexemes:
+        if item.has("instrument_other") and result and result[-1].text == "bass":
+            said = result.pop()
+            result.append(replace(item, text=f"bass {item.text}", place=said.place))
+        else:
+            result.append(item)
+    return result

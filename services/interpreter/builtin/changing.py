@@ -46,9 +46,13 @@ def _is_plain_frequency(clause: Clause) -> bool:
     ]
     return bool(numbers) and (
         clause.has("q")
-        or (bool(clause.numbers("db")) and clause.any_of(("up", "down", "to", "bound")))
+        or (_is_measured(clause) and clause.any_of(("up", "down", "to", "bound")))
         or ((clause.has("down", "cut") or clause.has("up", "plain")) and numbers[0].value >= 50)
     )
+
+
+def _is_measured(clause: Clause) -> bool:
+    return bool(clause.numbers("db")) or any(number.signed for number in clause.numbers(""))
 
 
 def _is_about_loudness(clause: Clause) -> bool:

@@ -266,6 +266,8 @@ def _without_remedies(clauses: list[Clause]) -> list[Clause]:
     kept: list[Clause] = []
     for clause in clauses:
         before = kept[-1] if kept else None
+        if before is not None and before.has("tone") and is_complaint(before) and _cures_it(clause):
+            continue
         if before is not None and clause.has("remedy"):
             if is_complaint(before):
                 continue
@@ -274,6 +276,13 @@ def _without_remedies(clauses: list[Clause]) -> list[Clause]:
                 continue
         kept.append(clause)
     return kept
+
+
+def _cures_it(clause: Clause) -> bool:
+    """Whether "smooth it out" only asks for the remedy of what was complained of."""
+    said = [word for item in clause.lexemes if not item.mark for word in item.text.split()]
+    verb = " ".join(word for word in said if word not in {"it", "that", "them", "please", "just"})
+    return verb in CURING and clause.has("compression") and not clause.has_named_target
 
 
 def _answers(command: Clause, complaint: Clause) -> bool:

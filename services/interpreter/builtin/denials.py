@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from dataclasses import replace
+
+from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause, is_filler
 from services.interpreter.language.lexemes import Lexeme
-from services.interpreter.language.word_classes import REFUSALS
+from services.interpreter.language.word_classes import DENYING, REFUSALS
 
 _BARE_NO = REFUSALS | {
     "wait", "hold on", "hang on", "stop", "pass", "negative", "nay", "no no", "wrong side",
@@ -19,6 +21,8 @@ def without_denied(clauses: list[Clause]) -> list[Clause]:
     """Drops instructions that the clause after them denies, and the denial."""
     kept: list[Clause] = []
     for clause in clauses:
+        if kept and clause.joiner in {",", "but", "."} and _only_denies(kept[-1]):
+            kept[-1] = _spoken_of(kept[-1])
         refused = kept and (denies(clause) or _answers_no(kept[-1], clause))
         if kept and (refused or _leaves_as_it_is(kept[-1], clause)):
             while kept.pop().joiner == "and" and kept:
@@ -26,6 +30,20 @@ def without_denied(clauses: list[Clause]) -> list[Clause]:
             continue
         kept.append(clause)
     return kept
+
+
+def _only_denies(clause: Clause) -> bool:
+    """Whether a clause only says what is not so: "it's not that the vocals are too loud"."""
+    return f"{clause.text} ".startswith(DENYING) and clause.has_named_target
+
+
+def _spoken_of(clause: Clause) -> Clause:
+    """Keeps of what is denied only its name, for "it" in what is said instead."""
+    names = [i for i in clause.lexemes if any(i.has(kind) for kind in NAMED_KINDS)]
+    return replace(clause, lexemes=(*names, _IS))
+
+
+_IS = Lexeme("is", (("filler", "word"),))
 
 
 def denies(clause: Clause) -> bool:

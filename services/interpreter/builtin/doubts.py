@@ -148,6 +148,8 @@ def _is_undecided(stretch: Stretch) -> bool:
     opening = stretch.said.lexemes[: stretch.core + 1]
     if any(item.has("vague") and item.text.split()[-1] in _UNSURE for item in opening):
         return True
+    if stretch.said.text.startswith("no more ") and stretch.said.has("than"):
+        return True  # "no more reverb than this"
     away = any(item.text.startswith("off ") for item in stretch.after)
     return away and stretch.said.has("up")
 

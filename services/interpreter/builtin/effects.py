@@ -227,6 +227,8 @@ def compression_change(clause: Clause, settings: TargetSettings) -> CompressionC
     stepped = clause.any_of(("more", "even")) or is_insufficient(clause)
     if stepped or (clause.has("up") and not clause.has("up", "high", "loud")):
         return CompressionChange(levels=2 if clause.has("big", "big") else 1)
+    if clause.has("compression", "squash") and is_weak(clause):
+        return CompressionChange("medium")  # "squash it a bit"
     if clause.has("compression", "squash") or is_strong(clause) or clause.has("max"):
         return CompressionChange("high")
     if clause.has("up", "high"):

@@ -164,7 +164,7 @@ def _is_open_number(clause: Clause, index: int) -> bool:
     before = next(
         (item for item in reversed(clause.lexemes[:index]) if not item.has("filler")), None
     )
-    measured = number.signed or number.unit in _MEASURING
+    measured = number.signed or number.more or number.unit in _MEASURING
     return measured or (before is not None and before.has("by"))
 
 

@@ -108,6 +108,7 @@ def taken_out(lexemes: list[Lexeme]) -> list[Lexeme]:
     for index, item in enumerate(lexemes):
         taken = item.text in {"out of", "off of"} and (
             _takes_a_sound(result)
+            or _measures(result)
             or _leaves_a_tone(result[-FARTHEST:], lexemes[index + 1 : index + 1 + FARTHEST])
         )
         whole = taken and any(found.has("reverb") or found.has("compression") for found in result)
@@ -127,6 +128,15 @@ def _takes_a_sound(before: list[Lexeme]) -> bool:
                 found.number or any(found.has(kind) for kind in EFFECT_KINDS) for found in said
             ) and not any(found.has("side") or found.has("pan") for found in said)
     return False
+
+
+def _measures(before: list[Lexeme]) -> bool:
+    """Whether so many dB are to go: "pull 3 dB out of the vocals"."""
+    said = before[-_LONGEST_OBJECT:]
+    if any(item.has("up") or item.has("more") for item in said):
+        return False
+    numbers = [item.number for item in said if item.number]
+    return any(number.unit == "db" and not number.signed for number in numbers)
 
 
 def _leaves_a_tone(before: list[Lexeme], after: list[Lexeme]) -> bool:

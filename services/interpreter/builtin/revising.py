@@ -200,7 +200,8 @@ def _read_share(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if any(item.text in _VERBS for item in clause.lexemes) and not _scales_last(turn, clause):
         return False  # "double it" is a command of its own
-    if not _consists_of(clause, "half", "double", "of", *NAMED_KINDS, "share"):
+    lessened = ("less",) if clause.has("pronoun", "that") and share < 1 else ()
+    if not _consists_of(clause, "half", "double", "of", *NAMED_KINDS, "share", *lessened):
         return False
     targets = named.targets
     if turn.edits:

@@ -106,6 +106,8 @@ def is_complaint(clause: Clause) -> bool:
         or any(item.text.startswith("too ") for item in clause.lexemes)
     )
     verbs = clause.without(lambda item: item.has("not")) if is_insufficient(clause) else clause
+    if any(a.has("only") and b.has("too") for a, b in pairwise(clause.lexemes)):
+        verbs = verbs.without(lambda item: item.has("only"))  # "they're just too loud"
     return (complains or is_stated_fault(clause)) and not verbs.has_verb
 
 

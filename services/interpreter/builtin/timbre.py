@@ -165,7 +165,9 @@ def _frequencies(clause: Clause) -> list[Number]:
     if found:
         return [number for number in found if number.value > 0]
     plain = [n for n in clause.numbers("") if n.value >= SMALLEST_PLAIN_HZ and not n.signed]
-    return plain if clause.has("eq") or clause.any_of(("up", "down")) else []
+    measured = clause.numbers("db") or any(number.signed for number in clause.numbers(""))
+    placed = measured and clause.any_of(("to", "bound"))  # "-2 at 250", "3 dB of mud around 300"
+    return plain if placed or clause.has("eq") or clause.any_of(("up", "down")) else []
 
 
 def _is_cleared(clause: Clause) -> bool:
@@ -179,6 +181,9 @@ def _places(
     for name in ("peak", "low_shelf", "high_shelf"):
         if clause.has("eq", name):
             kind = name
+    if clause.has("eq", "shelf"):
+        low = clause.has("region", "low", "sub") or any(n.value < 1000 for n in frequencies)
+        kind = "low_shelf" if low else "high_shelf"
     if frequencies:
         is_range = len(frequencies) == 2 and (
             frequencies[1].is_range_end

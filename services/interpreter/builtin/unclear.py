@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from mixdown.mix import MASTER
-from services.interpreter.builtin.clauses import EFFECT_KINDS, Clause, is_filler
+from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named
 
@@ -28,8 +28,12 @@ def check_clear(clause: Clause, named: Named) -> None:
         raise UnclearError("That part itself, or all parts?")
     if _tells_of_mistake(clause):
         raise UnclearError("What should it be instead?")
+    if _is_to_stop(clause):
+        raise UnclearError("None at all, or only no more than there is?")
     if _is_moved_away(clause):
         raise UnclearError("Where should it go: out of the song, or to a side?")
+    if _counts_shares(clause):
+        raise UnclearError("What should I do with them?")
     if _counts_parts(clause):
         raise UnclearError("Which one do you mean?")
     if clause.has("or") and not clause.text.endswith("or"):
@@ -54,6 +58,17 @@ def _tells_of_mistake(clause: Clause) -> bool:
     return wrong and (clause.has_action or clause.any_of(("set", "add")))
 
 
+def _is_to_stop(clause: Clause) -> bool:
+    """Whether a part is told to be enough: "no more bass", "enough reverb"."""
+    said = [item for item in clause.lexemes if not item.has("filler")]
+    stops = len(said) > 1 and said[0].text in {"no", "enough"}
+    if not stops or (said[0].text == "no" and not said[1].has("more")):
+        return False
+    if clause.numbers() or (said[0].text == "no" and clause.any_of(EFFECT_KINDS)):
+        return False  # "no more reverb" takes it away
+    return said[0].text == "enough" or clause.any_of(NAMED_KINDS)
+
+
 def _is_moved_away(clause: Clause) -> bool:
     """Whether a part is to leave what is no song: "get the drums out of my face"."""
     place = next((i for i, item in enumerate(clause.lexemes) if item.text in _AWAY), 0)
@@ -72,6 +87,15 @@ _BRINGING = {"get", "keep", "have", "want", "i want", "need"}
 _AWAY = {"out of", "off of", "out of the"}
 _WHOLE = ("target", "six", "group", "file", "reverb", "compression", "tone", "region")
 """What something can be taken out of."""
+
+
+def _counts_shares(clause: Clause) -> bool:
+    """Whether something is only counted: "3 out of 4 stems sound good"."""
+    items = clause.lexemes
+    return any(
+        item.text in {"out of", "of"} and items[i].number and items[i + 2].number
+        for i, item in enumerate(items[1:-1])
+    )
 
 
 def _counts_parts(clause: Clause) -> bool:

@@ -102,6 +102,9 @@ def read_step(turn: Turn, clause: Clause, named: Named) -> bool:
     """Reads "back it off a bit", "more of it" and "one more semitone" after a change."""
     if _eases_last(turn, clause, named):
         return vary(turn, clause, last_change(turn), sign=-1, share=1.0)
+    level = _pressed(turn, clause, named)
+    if level:
+        return vary(turn, clause, last_change(turn), sign=level, share=1.0)
     if _wants_more_of_last(turn, clause, named):
         return vary(turn, clause, last_change(turn), sign=1, share=1.0)
     return _read_another(turn, clause, named)
@@ -118,6 +121,20 @@ def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     eases = any(item.text in EASING or item.text in CURING for item in clause.lexemes)
     return eases and all(edit.setting in AMOUNTS for edit in past.edits)
+
+
+_HARDER = {"harder", "heavier", "stronger", "tighter"}
+_SOFTER = {"softer", "gentler", "lighter"}
+
+
+def _pressed(turn: Turn, clause: Clause, named: Named) -> int:
+    """Returns which way "harder" and "a bit gentler" move a compression that was just set."""
+    said = [item for item in clause.lexemes if not (item.mark or is_filler(item))]
+    words = {item.text for item in said if not (item.has("small") and len(said) > 1)}
+    sign = 1 if words and words <= _HARDER else -1 if words and words <= _SOFTER else 0
+    past = turn.conversation.latest_change() if sign and not turn.edits else None
+    compressed = past is not None and {edit.setting for edit in past.edits} == {"compression"}
+    return sign if compressed and named.is_empty else 0
 
 
 def _wants_more_of_last(turn: Turn, clause: Clause, named: Named) -> bool:

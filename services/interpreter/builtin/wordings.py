@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 
+from services.interpreter.builtin.bass import with_bass_instruments
 from services.interpreter.builtin.clauses import (
     EFFECT_KINDS,
     FARTHEST,
@@ -17,6 +18,7 @@ from services.interpreter.builtin.clauses import (
     is_verb,
 )
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
+from services.interpreter.builtin.present import without_present
 from services.interpreter.builtin.wholes import with_wholes
 from services.interpreter.language.lexemes import Lexeme
 from services.interpreter.language.word_classes import COPULAS, OWNING
@@ -24,20 +26,32 @@ from services.interpreter.language.word_classes import COPULAS, OWNING
 
 def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Returns a prompt with its roundabout wordings said plainly."""
-    lexemes = with_wholes(_without_agreement(lexemes))
-    lexemes = _by_factors(_without_rejected(_not_only(_own_bands(_less_so(_that_is(lexemes))))))
-    said = _without_keeping_on(phrasal_verbs(_without_listening_places(lexemes)))
-    return taken_out(
-        without_particles(
-            _negated_tones(
-                _cancelled(
-                    _compared_with_now(
-                        _without_now(_it_is(_objects(_only_there(_on_the_bass(said)))))
-                    )
-                )
-            )
-        )
-    )
+    for said_plainly in (
+        with_bass_instruments,
+        _without_agreement,
+        _same_for,
+        with_wholes,
+        _that_is,
+        _less_so,
+        _own_bands,
+        _not_only,
+        _without_rejected,
+        _by_factors,
+        _without_listening_places,
+        phrasal_verbs,
+        _without_keeping_on,
+        _on_the_bass,
+        _only_there,
+        _objects,
+        _it_is,
+        without_present,
+        _cancelled,
+        _negated_tones,
+        without_particles,
+        taken_out,
+    ):
+        lexemes = said_plainly(lexemes)
+    return lexemes
 
 
 # --- Where it is listened to ---------------------------------------------------------------------
@@ -86,7 +100,10 @@ def _objects(lexemes: list[Lexeme]) -> list[Lexeme]:
     for index, item in enumerate(lexemes):
         following = lexemes[index + 1 : index + 2]
         alone = not following or _follows_object(following[0])
-        result.append(Lexeme("her", _IT) if item.text == "her" and alone else item)
+        if item.text == "em" and index and _takes_object(lexemes[index - 1]):
+            result.append(Lexeme("them", _THEM))  # "pan em left"
+        else:
+            result.append(Lexeme("her", _IT) if item.text == "her" and alone else item)
     return result
 
 
@@ -105,20 +122,11 @@ def _without_agreement(lexemes: list[Lexeme]) -> list[Lexeme]:
     opens = [item.text for item in lexemes[:2]] == ["right", ","]
     end = next((i for i in range(2, len(lexemes)) if lexemes[i].mark), len(lexemes))
     told = any(item.text.split()[0] in COPULAS or is_verb(item) for item in lexemes[2:end])
-    return lexemes[2:] if opens and told else lexemes
+    goes_on = opens and len(lexemes) > 2 and lexemes[2].text.split()[0] in {"so", "now", "then"}
+    return lexemes[2:] if opens and (told or goes_on) else lexemes
 
 
 _DEGREES = {"so", "very", "really", "way", "way too", "too", "just", "still", "quite", "super"}
-
-
-_COMPARED = {"lower than": (("down", "plain"),), "higher than": (("up", "loud"),)}
-
-
-_NOW = {
-    "now", "right now", "currently", "at the moment", "is", "are", "it is", "they are", "is now",
-    "are now", "present", "today", "so far", "at present", "already", "its", "currently is", "be",
-}  # fmt: skip
-_AS_NOW = {"as they are", "as it is", "as is"}
 
 
 def _that_is(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -147,6 +155,19 @@ def _less_so(lexemes: list[Lexeme]) -> list[Lexeme]:
 
 
 _CHANGING = {"change", "touch", "edit", "adjust", "modify", "alter"}
+
+
+def _same_for(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "the same but for the drums" as the same for them: nothing is excepted."""
+    return [
+        Lexeme("for", _FOR, place=item.place)
+        if item.text == "but for" and index and lexemes[index - 1].has("pronoun", "same")
+        else item
+        for index, item in enumerate(lexemes)
+    ]
+
+
+_FOR = (("for", "for"),)
 
 
 def _not_only(lexemes: list[Lexeme]) -> list[Lexeme]:
@@ -259,60 +280,18 @@ def _only_there(lexemes: list[Lexeme]) -> list[Lexeme]:
     return result
 
 
-def _without_now(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Reads "half as loud as they are now" as "half as loud": every change starts from now."""
-    result: list[Lexeme] = []
-    index = 0
-    while index < len(lexemes):
-        length = _said_of_now(lexemes, index) if _compares(result) else 0
-        if not length:
-            result.append(lexemes[index])
-        index += length or 1
-    return result
-
-
-def _compares(before: list[Lexeme]) -> bool:
-    return any(
-        item.number or any(item.has(kind) for kind in ("half", "double", "up", "down"))
-        for item in before[-4:]
-    )
-
-
-def _said_of_now(lexemes: list[Lexeme], start: int) -> int:
-    """Returns how many words only name the present state, 0 where none do."""
-    opener = lexemes[start]
-    if not (opener.has("than") or opener.text == "as" or opener.text in _AS_NOW):
-        return 0
-    if opener.text in _AS_NOW and not any(
-        item.has("half") or item.has("double") for item in lexemes[max(0, start - 3) : start]
-    ):
-        return 0
-    end = start + 1
-    while end < len(lexemes) and (lexemes[end].text in _NOW or lexemes[end].has("pronoun")):
-        end += 1
-    over = end == len(lexemes) or bool(lexemes[end].mark) or lexemes[end].has("and")
-    over = over or lexemes[end].has("filler", "polite") or lexemes[end].has("by")
-    return end - start if over and (end > start + 1 or opener.text in _AS_NOW) else 0
-
-
-def _compared_with_now(lexemes: list[Lexeme]) -> list[Lexeme]:
-    """Reads "6 dB lower than they are" as "6 dB lower"."""
-    result: list[Lexeme] = []
-    for index, item in enumerate(lexemes):
-        following = lexemes[index + 1] if index + 1 < len(lexemes) else None
-        reading = _COMPARED.get(item.text)
-        now = following is not None and (following.has("pronoun") or following.has("filler"))
-        result.append(Lexeme(item.text, reading) if reading and now else item)
-    return result
-
-
 def _follows_object(item: Lexeme) -> bool:
     if item.mark or item.number:
         return True
     return any(item.has(kind) for kind in _AFTER_OBJECTS)
 
 
+def _takes_object(item: Lexeme) -> bool:
+    return is_verb(item) or any(item.has(k) for k in ("pan", "compression", "reverb", "pitch"))
+
+
 _IT = (("pronoun", "it"),)
+_THEM = (("pronoun", "them"),)
 _AFTER_OBJECTS = (
     "up", "down", "small", "big", "side", "off", "back", "and", "to", "by", "in", "more", "less",
     "pan", "bound", "hard",

@@ -71,6 +71,8 @@ _CONTRACTIONS = {
     "youre": "you are",
     "theyre": "they are",
     "&": "and",
+    "thru": "through",
+    "tho": "though",
     "w/o": "without",
     "w/": "with",
 }

@@ -132,10 +132,14 @@ OTHER_TIMES = frozenset({
 
 SUPPOSING = (
     "imagine ", "picture ", "suppose ", "supposed ", "supposing ", "say the ", "had i ", "had you ",
-    "had we ", "there was ", "there were ", "there will ", "not that ", "it is not that ",
-    "it is not like ", "not like i ", "i am not saying ", "back then ",
+    "had we ", "there was ", "there were ", "there will ", "back then ",
 )  # fmt: skip
-"""What opens something that is only thought of, denied, or past."""
+"""What opens something that is only thought of, or past."""
+
+DENYING = (
+    "not that ", "it is not that ", "it is not like ", "not like i ", "i am not saying ",
+)  # fmt: skip
+"""What opens something that is denied: "it's not that the vocals are too loud"."""
 
 PREPOSITIONS = frozenset({
     "on", "from", "to", "onto", "into", "over", "over the", "under", "above", "below", "behind",
@@ -143,6 +147,16 @@ PREPOSITIONS = frozenset({
     "after",
 })  # fmt: skip
 """What puts something somewhere."""
+
+CONTENT = (
+    "i like it", "i love it", "i prefer it", "it is fine", "that is fine", "i am fine",
+    "i am happy", "i do not mind", "it works", "i am ok", "i am okay", "it is ok", "it is okay",
+    "who cares",
+)  # fmt: skip
+"""What says behind a "but" that nothing is to be changed."""
+
+ALREADY_WANTED = ("what i wanted", "what i needed", "what we needed", "what i asked for")
+"""What comments on something that is done: "great, even louder drums, just what I wanted"."""
 
 REFUSALS = frozenset({"no", "nope", "nah"})
 """A plain no."""
