@@ -53,7 +53,7 @@ def open_backends(settings: GatewaySettings) -> Backends:
     """Opens channels to the services that `settings` name."""
     session = connect(settings.session_address, settings.tls)
     interpreter = connect(settings.interpreter_address, settings.tls)
-    remixer = connect(settings.remixer_address, settings.tls)
+    remixer = connect(settings.remixer_address, settings.tls, carries_audio=True)
     separator = connect(settings.separator_address, settings.tls)
     return Backends(
         session=session_pb2_grpc.SessionServiceStub(session),

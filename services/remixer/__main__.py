@@ -24,7 +24,7 @@ async def main() -> None:
     settings = RemixerSettings()
     configure_logs("remixer", settings.log_level, settings.log_format)
     configure_tracing("remixer", settings.otlp_endpoint, settings.trace_ratio)
-    async with connect(settings.separator_address, settings.tls) as separator:
+    async with connect(settings.separator_address, settings.tls, carries_audio=True) as separator:
         renderer = Renderer(
             open_blob_store(settings.blob_store, settings),
             Separator(separator),

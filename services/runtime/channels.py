@@ -33,22 +33,34 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
 )
 
+AUDIO_OPTIONS: tuple[tuple[str, int], ...] = (
+    *OPTIONS,
+    # Audio comes in messages of half a megabyte: by the windows of 64 KiB that are usual each one
+    # stops and goes on several times, and every piece wakes everybody on its way.
+    ("grpc.http2.lookahead_bytes", 256 * 1024),
+)
 
-def connect(target: str, tls: TlsFiles | None = None) -> aio.Channel:
+
+def connect(
+    target: str, tls: TlsFiles | None = None, *, carries_audio: bool = False
+) -> aio.Channel:
     """Opens a channel to a service; nothing is sent yet.
 
     Args:
         target: host:port within the cluster.
         tls: What we show and believe; None talks in the clear.
+        carries_audio: Whether the service sends audio; then more of it may wait
+            here, 256 KiB a call.
 
     Raises:
         OSError: the files of TLS cannot be read.
     """
+    options = AUDIO_OPTIONS if carries_audio else OPTIONS
     interceptors = [_UnaryUnary(), _UnaryStream(), _StreamUnary()]
     if tls is None:
-        return aio.insecure_channel(target, options=OPTIONS, interceptors=interceptors)
+        return aio.insecure_channel(target, options=options, interceptors=interceptors)
     return RenewedChannel(
-        tls, lambda shown: aio.secure_channel(target, shown, OPTIONS, interceptors=interceptors)
+        tls, lambda shown: aio.secure_channel(target, shown, options, interceptors=interceptors)
     )
 
 

@@ -211,7 +211,8 @@ def test_a_listener_for_services_is_not_for_callers(config):
     assert internal["address"]["socket_address"]["address"] == "127.0.0.1"
     manager = public["filter_chains"][0]["filters"][0]["typed_config"]
     routes = manager["route_config"]["virtual_hosts"][0]["routes"]
-    assert {route["route"]["cluster"] for route in routes if "route" in route} == {"gateway"}
+    called = {route["route"]["cluster"] for route in routes if "route" in route}
+    assert called == {"gateway", "gateway-turns"}
 
 
 ENVIRONMENT = {
@@ -237,7 +238,12 @@ def test_a_container_fills_in_the_same_template_from_its_environment(tmp_path):
     text = (tmp_path / "envoy.yaml").read_text()
     assert validate(text, tmp_path).returncode == 0
     clusters = yaml.safe_load(text)["static_resources"]["clusters"]
-    assert {cluster["name"] for cluster in clusters} == {*SERVICES, "administration", "keys"}
+    assert {cluster["name"] for cluster in clusters} == {
+        *SERVICES,
+        "gateway-turns",
+        "administration",
+        "keys",
+    }
 
 
 def test_a_variable_that_is_missing_leaves_no_configuration(tmp_path):

@@ -183,9 +183,10 @@ def open_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenEdge]:
 
     def add_gateway(config: dict[str, Any]) -> None:
         clusters = {found["name"]: found for found in config["static_resources"]["clusters"]}
-        (locality,) = clusters["gateway"]["load_assignment"]["endpoints"]
         address = {"address": "127.0.0.1", "port_value": suite.ports["gateway-2"]}
-        locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
+        for name in ("gateway", "gateway-turns"):
+            (locality,) = clusters[name]["load_assignment"]["endpoints"]
+            locality["lb_endpoints"].append({"endpoint": {"address": {"socket_address": address}}})
 
     try:
         suite.start("session", "services.session")
