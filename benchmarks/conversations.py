@@ -35,7 +35,6 @@ from sqlalchemy import text
 from benchmarks.figures import tell
 from benchmarks.machine import machine
 from mixdown.audio.v1 import audio_pb2
-from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
 from mixdown.mix.v1 import intent_pb2
 from mixdown.session.v1 import session_pb2 as pb
@@ -44,7 +43,7 @@ from services.session.database import create_database_engine
 from services.session.schema import migrate
 from tests.postgresql import PostgresqlServer
 
-_TURN_CALLS = ("BeginTurn", "RecordInterpretation", "FinishTurn")
+_TURN_CALLS = ("BeginTurn", "RecordInterpretation", "CompleteTurn")
 _CALL_OF = dict(
     zip(("begin_turn", "record_understanding", "complete_turn"), _TURN_CALLS, strict=True)
 )
@@ -103,10 +102,7 @@ async def _converse(
                 turn_id=turn_id, lease_token=token, interpretation=clarification
             )
         )
-        done = conversation_pb2.Completed()
-        await stub.FinishTurn(
-            pb.FinishTurnRequest(turn_id=turn_id, lease_token=token, completed=done)
-        )
+        await stub.CompleteTurn(pb.CompleteTurnRequest(turn_id=turn_id, lease_token=token))
 
 
 async def _drive(port: int, sessions: int, turns: int, think_seconds: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -133,18 +133,34 @@ class LeasedTurn:
             lambda: self._session.AppendEvent(request, timeout=SESSION_TIMEOUT_SECONDS)
         )
 
-    async def finish(
+    async def complete(
         self,
+        outputs: Sequence[conversation_pb2.OutputFinished],
+        notes: Sequence[str],
         *,
-        completed: conversation_pb2.Completed | None = None,
-        failed: conversation_pb2.Failed | None = None,
-    ) -> conversation_pb2.TurnEvent:
-        """Ends the turn."""
-        request = session_pb2.FinishTurnRequest(
-            turn_id=self.turn_id, lease_token=self._token, completed=completed, failed=failed
+        blobs_checked: bool = False,
+    ) -> Sequence[conversation_pb2.TurnEvent]:
+        """Ends the turn, with the outputs that finished last; returns the events of all of it."""
+        request = session_pb2.CompleteTurnRequest(
+            turn_id=self.turn_id,
+            lease_token=self._token,
+            outputs=outputs,
+            notes=notes,
+            blobs_checked=blobs_checked,
+        )
+        ended = await self._write(
+            lambda: self._session.CompleteTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+        )
+        self._finished = True
+        return ended.events
+
+    async def fail(self, error: conversation_pb2.Error) -> conversation_pb2.TurnEvent:
+        """Ends the turn with an error."""
+        request = session_pb2.FailTurnRequest(
+            turn_id=self.turn_id, lease_token=self._token, error=error
         )
         event = await self._write(
-            lambda: self._session.FinishTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
+            lambda: self._session.FailTurn(request, timeout=SESSION_TIMEOUT_SECONDS)
         )
         self._finished = True
         return event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import PurePath
 
 import grpc
@@ -98,17 +98,13 @@ class TurnWork:
                 await self._playback.show(event)
             try:
                 interpreted = await self._interpret()
-                notes = await self._render(interpreted)
+                await self._render(interpreted)
             except _TurnFailedError as failure:
                 _log.warning("turn_failed", reason=failure.error.reason)
-                event = await self._leased.finish(
-                    failed=conversation_pb2.Failed(error=failure.error)
-                )
+                await self._playback.show(await self._leased.fail(failure.error))
                 metrics.count_failed(failure.error)
             else:
-                event = await self._leased.finish(completed=conversation_pb2.Completed(notes=notes))
                 metrics.count_completed(interpreted, time.monotonic() - began)
-            await self._playback.show(event)
 
     async def _interpret(self) -> conversation_pb2.Interpreted:
         known = self._playback.log.interpreted
@@ -141,10 +137,11 @@ class TurnWork:
                 )
         raise AssertionError("the last attempt returns or raises")
 
-    async def _render(self, interpreted: conversation_pb2.Interpreted) -> list[str]:
-        """Renders what is missing; returns what had to be changed on the way."""
+    async def _render(self, interpreted: conversation_pb2.Interpreted) -> None:
+        """Renders what is missing, and completes the turn."""
         if not interpreted.outputs:
-            return []
+            await self._complete([], [])
+            return
         # A separation hands out audio as it is, whatever the mix.
         neutral = interpreted.intent.WhichOneof("kind") == "separation"
         request = remixer_pb2.RenderRequest(
@@ -156,30 +153,28 @@ class TurnWork:
         )
         async for attempt in self._attempts():
             with attempt:
-                return await self._stream(request)
-        raise AssertionError("the last attempt returns or raises")
+                await self._stream(request)
 
-    async def _stream(self, request: remixer_pb2.RenderRequest) -> list[str]:
+    async def _stream(self, request: remixer_pb2.RenderRequest) -> None:
+        """Hands out what the remixer makes, and completes the turn when that has ended."""
         request.offsets_bytes.clear()
         request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
         request.background = not self._playback.listener.is_present
         call = self._remixer.Render(request)
+        # What finishes last is stored with the end of the turn, in one call.
+        finished: list[conversation_pb2.OutputFinished] = []
         try:
             async for response in call:
-                match response.WhichOneof("event"):
-                    case "progress":
-                        await self._progress(response.progress)
-                    case "output_started":
-                        await self._output_started(response.output_started)
-                    case "audio":
-                        audio = response.audio
-                        await self._playback.listener.audio(
-                            audio.name, audio.offset_bytes, audio.data
-                        )
-                    case "output_finished":
-                        await self._output_finished(response.output_finished)
-                    case "finished":
-                        return list(response.finished.notes)
+                kind = response.WhichOneof("event")
+                if kind == "output_finished":
+                    finished += self._output_finished(response.output_finished)
+                    continue
+                if kind == "finished":
+                    await self._complete(finished, response.finished.notes)
+                    return
+                while finished:
+                    await self._keep_output(finished.pop(0))
+                await self._hand_on(response)
         finally:
             call.cancel()  # does nothing to a call that has ended
         raise _TurnFailedError(
@@ -189,6 +184,16 @@ class TurnWork:
                 message="The render ended before it was finished.",
             )
         )
+
+    async def _hand_on(self, response: remixer_pb2.RenderResponse) -> None:
+        match response.WhichOneof("event"):
+            case "progress":
+                await self._progress(response.progress)
+            case "output_started":
+                await self._output_started(response.output_started)
+            case "audio":
+                audio = response.audio
+                await self._playback.listener.audio(audio.name, audio.offset_bytes, audio.data)
 
     async def _progress(self, progress: remixer_pb2.RenderProgress) -> None:
         await self._playback.listener.passing(
@@ -218,10 +223,13 @@ class TurnWork:
         )
         await self._playback.show(event)
 
-    async def _output_finished(self, finished: remixer_pb2.OutputFinished) -> None:
+    def _output_finished(
+        self, finished: remixer_pb2.OutputFinished
+    ) -> list[conversation_pb2.OutputFinished]:
+        """Returns what is to be stored of an output; nothing where it is."""
         log = self._playback.log
         if finished.name in log.finished:
-            return
+            return []
         started = log.started[finished.name]
         output = conversation_pb2.OutputFinished(
             artifact=conversation_pb2.Artifact(
@@ -236,20 +244,41 @@ class TurnWork:
             original_loudness=finished.original_loudness,
             limited_db=finished.limited_db,
         )
-        await self._playback.show(await self._keep_output(output))
+        return [output]
 
-    async def _keep_output(
-        self, output: conversation_pb2.OutputFinished
-    ) -> conversation_pb2.TurnEvent:
+    async def _keep_output(self, output: conversation_pb2.OutputFinished) -> None:
         try:
-            return await self._leased.append(output_finished=output)
+            event = await self._leased.append(output_finished=output)
         except aio.AioRpcError as error:
-            # The remixer found a file of an earlier render that was being deleted. Where it is gone
-            # the render is asked for again, as after any error that says when to call again.
-            gone = reason_of(error) == "BLOB_GONE"
-            if not gone or not await self._playback.has_blob(output.artifact.blob.sha256):
+            if not await self._are_there([output], error):
                 raise
-        return await self._leased.append(output_finished=output, blob_checked=True)
+            event = await self._leased.append(output_finished=output, blob_checked=True)
+        await self._playback.show(event)
+
+    async def _complete(
+        self, outputs: Sequence[conversation_pb2.OutputFinished], notes: Sequence[str]
+    ) -> None:
+        try:
+            events = await self._leased.complete(outputs, notes)
+        except aio.AioRpcError as error:
+            if not await self._are_there(outputs, error):
+                raise
+            events = await self._leased.complete(outputs, notes, blobs_checked=True)
+        for event in events:
+            await self._playback.show(event)
+
+    async def _are_there(
+        self, outputs: Sequence[conversation_pb2.OutputFinished], error: aio.AioRpcError
+    ) -> bool:
+        """Tells whether files are there that may have been deleted, as the session service said.
+
+        The remixer found a file of an earlier render that was being deleted. Where it is gone the
+        render is asked for again, as after any error that says when to call again.
+        """
+        if reason_of(error) != "BLOB_GONE":
+            return False
+        found = [await self._playback.has_blob(output.artifact.blob.sha256) for output in outputs]
+        return all(found)
 
     def _file_name(self, output: str, extension: str) -> str:
         name = PurePath(self._work.track.display_name)

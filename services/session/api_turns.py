@@ -16,6 +16,7 @@ from mixdown.session.v1 import session_pb2
 from services.session.api_tracks import (
     artifact_to_message,
     from_document,
+    new_artifact_from_message,
     proposal_to_message,
     session_to_message,
     time_to_message,
@@ -26,7 +27,7 @@ from services.session.errors import MixSettingOutOfRangeError
 from services.session.mix_history import MixChange, Replace, Walk
 from services.session.resources import Context, Lease, Turn, TurnEvent, Work
 from services.session.tables import Document
-from services.session.turn_writing import Understanding
+from services.session.turn_writing import FinishedOutput, Understanding
 from services.session.turns import Order
 
 _STATES: dict[str, conversation_pb2.Turn.State.ValueType] = {
@@ -102,6 +103,13 @@ def _change_from_message(message: interpreter_pb2.Interpretation) -> MixChange:
                 return Replace(mix_from_message(message.mix))
             except MixError as error:
                 raise MixSettingOutOfRangeError(str(error)) from error
+
+
+def finished_output_from_message(message: conversation_pb2.OutputFinished) -> FinishedOutput:
+    """Reads an output that is complete; takes the artifact out of the message."""
+    artifact = new_artifact_from_message(message.artifact)
+    message.ClearField("artifact")
+    return FinishedOutput(artifact, to_document(message))
 
 
 def turn_to_message(turn: Turn) -> conversation_pb2.Turn:

@@ -9,9 +9,10 @@ from google.protobuf.empty_pb2 import Empty
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
 from services.session import leases, metrics, turn_writing, turns
-from services.session.api_tracks import new_artifact_from_message, to_document
+from services.session.api_tracks import to_document
 from services.session.api_turns import (
     event_to_message,
+    finished_output_from_message,
     lease_duration_of,
     lease_to_message,
     understanding_from_message,
@@ -103,14 +104,11 @@ class LeaseCalls(Calls):
                     payload=to_document(request.output_started),
                 )
             case "output_finished":
-                artifact = new_artifact_from_message(request.output_finished.artifact)
-                request.output_finished.ClearField("artifact")
                 event = await self._database.write(
                     turn_writing.record_output_finished,
                     turn_id=request.turn_id,
                     token=request.lease_token,
-                    artifact=artifact,
-                    details=to_document(request.output_finished),
+                    output=finished_output_from_message(request.output_finished),
                     blob_checked=request.blob_checked,
                     quotas=self._rules.quotas,
                 )
@@ -118,25 +116,29 @@ class LeaseCalls(Calls):
                 raise InvalidEventError("The event must be set.")
         return event_to_message(event)
 
-    async def FinishTurn(
-        self, request: session_pb2.FinishTurnRequest, context: Context
+    async def CompleteTurn(
+        self, request: session_pb2.CompleteTurnRequest, context: Context
+    ) -> session_pb2.CompleteTurnResponse:
+        """Ends a turn that is done, with the outputs that finished last."""
+        events = await self._database.write(
+            turn_writing.complete_turn,
+            turn_id=request.turn_id,
+            token=request.lease_token,
+            outputs=tuple(map(finished_output_from_message, request.outputs)),
+            notes=tuple(request.notes),
+            blobs_checked=request.blobs_checked,
+            quotas=self._rules.quotas,
+        )
+        return session_pb2.CompleteTurnResponse(events=map(event_to_message, events))
+
+    async def FailTurn(
+        self, request: session_pb2.FailTurnRequest, context: Context
     ) -> conversation_pb2.TurnEvent:
-        """Ends a turn."""
-        match request.WhichOneof("outcome"):
-            case "completed":
-                event = await self._database.write(
-                    turn_writing.complete_turn,
-                    turn_id=request.turn_id,
-                    token=request.lease_token,
-                    notes=tuple(request.completed.notes),
-                )
-            case "failed":
-                event = await self._database.write(
-                    turn_writing.fail_turn,
-                    turn_id=request.turn_id,
-                    token=request.lease_token,
-                    error=to_document(request.failed.error),
-                )
-            case _:
-                raise InvalidEventError("The outcome must be set.")
+        """Ends a turn that failed."""
+        event = await self._database.write(
+            turn_writing.fail_turn,
+            turn_id=request.turn_id,
+            token=request.lease_token,
+            error=to_document(request.error),
+        )
         return event_to_message(event)

@@ -45,6 +45,19 @@ class Understanding:
     confidence: float
 
 
+@dataclass(frozen=True)
+class FinishedOutput:
+    """An output that is complete.
+
+    Args:
+        artifact: The file.
+        details: The rest of the event's message: everything but the artifact.
+    """
+
+    artifact: NewArtifact
+    details: Document
+
+
 def record_understanding(
     transaction: Transaction,
     *,
@@ -133,8 +146,7 @@ def record_output_finished(
     *,
     turn_id: str,
     token: int,
-    artifact: NewArtifact,
-    details: Document,
+    output: FinishedOutput,
     blob_checked: bool = False,
     quotas: Quotas = UNLIMITED,
 ) -> TurnEvent:
@@ -144,8 +156,7 @@ def record_output_finished(
         transaction: The transaction.
         turn_id: The turn.
         token: The fencing token.
-        artifact: The file.
-        details: The rest of the event's message: everything but the artifact.
+        output: The file.
         blob_checked: Whether the caller has seen the blob in the store since it was refused.
         quotas: What one user may use.
 
@@ -158,39 +169,51 @@ def record_output_finished(
         StorageQuotaError: the file is larger than what is left to the user.
     """
     session, _ = leases.require(transaction, turn_id, token)
-    _check_output_name(artifact.name)
-    if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
-        return stored
-    document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
-    check_bytes(transaction, session.user_id, quotas)
-    payload = {**details, "artifact": document}
-    return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
+    return _finish_output(transaction, session, turn_id, output, quotas, blob_checked=blob_checked)
 
 
 def complete_turn(
-    transaction: Transaction, *, turn_id: str, token: int, notes: tuple[str, ...]
-) -> TurnEvent:
-    """Ends a turn that is done; said again by the same lease, returns what is stored.
+    transaction: Transaction,
+    *,
+    turn_id: str,
+    token: int,
+    outputs: tuple[FinishedOutput, ...] = (),
+    notes: tuple[str, ...],
+    blobs_checked: bool = False,
+    quotas: Quotas = UNLIMITED,
+) -> tuple[TurnEvent, ...]:
+    """Ends a turn that is done, with the outputs that finished last.
 
-    The turn's mix and proposal become the session's.
+    The turn's mix and proposal become the session's. Said again by the same lease, returns what is
+    stored: `output_finished` of each output, and `completed`.
 
     Raises:
         TurnNotFoundError: there is no such turn.
         LeaseLostError: the caller does not hold the turn.
-        InvalidEventError: the turn was not understood yet.
+        InvalidEventError: the turn was not understood yet, or an output has no name.
+        BlobLeavingError: as in `record_output_finished`, of any output.
+        BlobGoneError: as there.
+        StorageQuotaError: as there.
     """
     session, turn = leases.lock_turn(transaction, turn_id)
     if turn.lease_token == token and turn.state == "completed":
         # A caller that lost the answer asks again; its own success is no lost lease.
-        return events.get(transaction, turn_id, "completed")
+        names = [output.artifact.name for output in outputs]
+        stored = (events.find(transaction, turn_id, "output_finished", name) for name in names)
+        end = events.get(transaction, turn_id, "completed")
+        return (*(event for event in stored if event is not None), end)
     leases.check(turn, token)
     if turn.interpret_time is None:
         raise InvalidEventError("A turn cannot be completed before it is interpreted.")
+    finished = [
+        _finish_output(transaction, session, turn_id, output, quotas, blob_checked=blobs_checked)
+        for output in outputs
+    ]
     session.mix_id, session.redo_tip_mix_id = turn.mix_id, turn.redo_tip_mix_id
     session.proposal = turn.proposal
     seconds = max(0.0, (transaction.now - turn.create_time).total_seconds())
     payload = {"duration": f"{seconds:.6f}s", "notes": list(notes)}
-    return turn_line.end(transaction, turn, "completed", payload)
+    return (*finished, turn_line.end(transaction, turn, "completed", payload))
 
 
 def fail_turn(transaction: Transaction, *, turn_id: str, token: int, error: Document) -> TurnEvent:
@@ -205,6 +228,25 @@ def fail_turn(transaction: Transaction, *, turn_id: str, token: int, error: Docu
         return events.get(transaction, turn_id, "failed")
     leases.check(turn, token)
     return turn_line.end(transaction, turn, "failed", {"error": error}, error)
+
+
+def _finish_output(
+    transaction: Transaction,
+    session: SessionRow,
+    turn_id: str,
+    output: FinishedOutput,
+    quotas: Quotas,
+    *,
+    blob_checked: bool,
+) -> TurnEvent:
+    artifact = output.artifact
+    _check_output_name(artifact.name)
+    if stored := events.find(transaction, turn_id, "output_finished", artifact.name):
+        return stored
+    document = store_artifact(transaction, turn_id, artifact, blob_checked=blob_checked)
+    check_bytes(transaction, session.user_id, quotas)
+    payload = {**output.details, "artifact": document}
+    return events.append(transaction, turn_id, "output_finished", payload, artifact.name)
 
 
 def _check_output_name(name: str) -> None:

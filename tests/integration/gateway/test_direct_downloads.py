@@ -98,13 +98,10 @@ async def artifact(suite: Suite, store: BlobStore, ada: Caller, song) -> convers
                 file_name="song - vocals.flac",
             )
         )
-        event = await stub.AppendEvent(
-            session_pb2.AppendEventRequest(**token, output_finished=finished)
+        ended = await stub.CompleteTurn(
+            session_pb2.CompleteTurnRequest(**token, outputs=[finished])
         )
-        await stub.FinishTurn(
-            session_pb2.FinishTurnRequest(**token, completed=conversation_pb2.Completed())
-        )
-    return event.output_finished.artifact
+    return ended.events[0].output_finished.artifact
 
 
 def _get(url: str, **headers: str) -> bytes:

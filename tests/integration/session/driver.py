@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -27,6 +27,19 @@ STEMS = ("vocals", "drums", "bass", "other")
 def blob(content: str) -> audio_pb2.Blob:
     return audio_pb2.Blob(
         sha256=hashlib.sha256(content.encode()).hexdigest(), size_bytes=len(content)
+    )
+
+
+def finished(name: str = "mix", content: str = "rendered") -> conversation_pb2.OutputFinished:
+    return conversation_pb2.OutputFinished(
+        artifact=conversation_pb2.Artifact(
+            name=name,
+            blob=blob(content),
+            media_type="audio/wav",
+            file_name=f"song - {name}.wav",
+            clipped_samples=3,
+        ),
+        peak=0.75,
     )
 
 
@@ -226,41 +239,43 @@ class Driver:
             pb.AppendEventRequest(
                 turn_id=work.turn.turn_id,
                 lease_token=work.lease.token,
-                output_finished=conversation_pb2.OutputFinished(
-                    artifact=conversation_pb2.Artifact(
-                        name=name,
-                        blob=blob(content),
-                        media_type="audio/wav",
-                        file_name=f"song - {name}.wav",
-                        clipped_samples=3,
-                    ),
-                    peak=0.75,
-                ),
+                output_finished=finished(name, content),
                 blob_checked=blob_checked,
             )
         )
 
     async def complete(self, work: pb.Work, *notes: str) -> conversation_pb2.TurnEvent:
-        return await self.stub.FinishTurn(
-            pb.FinishTurnRequest(
+        (event,) = await self.complete_with(work, notes=notes)
+        return event
+
+    async def complete_with(
+        self,
+        work: pb.Work,
+        *outputs: conversation_pb2.OutputFinished,
+        notes: Sequence[str] = (),
+        blobs_checked: bool = False,
+    ) -> Sequence[conversation_pb2.TurnEvent]:
+        ended = await self.stub.CompleteTurn(
+            pb.CompleteTurnRequest(
                 turn_id=work.turn.turn_id,
                 lease_token=work.lease.token,
-                completed=conversation_pb2.Completed(notes=notes),
+                outputs=outputs,
+                notes=notes,
+                blobs_checked=blobs_checked,
             )
         )
+        return ended.events
 
     async def fail(self, work: pb.Work, reason: str = "QUEUE_FULL") -> conversation_pb2.TurnEvent:
-        return await self.stub.FinishTurn(
-            pb.FinishTurnRequest(
+        return await self.stub.FailTurn(
+            pb.FailTurnRequest(
                 turn_id=work.turn.turn_id,
                 lease_token=work.lease.token,
-                failed=conversation_pb2.Failed(
-                    error=conversation_pb2.Error(
-                        code=StatusCode.RESOURCE_EXHAUSTED.value[0],
-                        message="The queue is full.",
-                        reason=reason,
-                        metadata={"limit": "8"},
-                    )
+                error=conversation_pb2.Error(
+                    code=StatusCode.RESOURCE_EXHAUSTED.value[0],
+                    message="The queue is full.",
+                    reason=reason,
+                    metadata={"limit": "8"},
                 ),
             )
         )
@@ -335,5 +350,5 @@ class Driver:
         return [event async for event in self.watch(turn_id, after)]
 
 
-def kinds(events: list[conversation_pb2.TurnEvent]) -> list[str | None]:
+def kinds(events: Iterable[conversation_pb2.TurnEvent]) -> list[str | None]:
     return [event.WhichOneof("event") for event in events]

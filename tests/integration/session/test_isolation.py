@@ -11,7 +11,10 @@ from tests.integration.session.driver import Driver, blob, mix, refused, remix
 
 # Calls that name no user are held by the turn's fencing token; test_leases.py has those. Calls that
 # begin something of one's own are in `beginnings`.
-_BY_TOKEN = {"RenewLease", "ReleaseTurn", "RecordInterpretation", "AppendEvent", "FinishTurn"}
+_BY_TOKEN = {
+    *("RenewLease", "ReleaseTurn", "RecordInterpretation", "AppendEvent"),
+    *("CompleteTurn", "FailTurn"),
+}
 
 _OF_THE_INSTALLATION = {"ClaimExpiredTurn", "ClaimDeletions", "ConfirmDeletions", "ReportBlobs"}
 """Housekeeping of the gateways, for all users at once; no user's request leads to these."""

@@ -15,6 +15,7 @@ from tests.integration.session.driver import (
     Driver,
     blob,
     clarification,
+    finished,
     kinds,
     mix,
     refused,
@@ -206,6 +207,36 @@ async def test_what_is_said_again_is_stored_once(driver: Driver) -> None:
     assert turn.mix == mix(vocals=3)
 
 
+async def test_a_turn_ends_together_with_the_outputs_that_finished_last(driver: Driver) -> None:
+    work = await driver.begin(await driver.session())
+    await driver.record(work, remix(mix(vocals=3)))
+    first = await driver.output_finished(work, "drums", "one")
+    last = [finished("vocals", "two"), finished("mix", "three")]
+    ended = await driver.complete_with(work, *last, notes=["Two samples were clipped."])
+    assert kinds(ended) == ["output_finished", "output_finished", "completed"]
+    assert [event.sequence - first.sequence for event in ended] == [1, 2, 3]
+    assert list(ended[-1].completed.notes) == ["Two samples were clipped."]
+    assert await driver.complete_with(work, *last) == ended
+    turn = await driver.get_turn(work.turn.turn_id)
+    assert turn.state == Turn.STATE_COMPLETED
+    assert {artifact.name: artifact.blob for artifact in turn.artifacts} == {
+        "drums": blob("one"),
+        "vocals": blob("two"),
+        "mix": blob("three"),
+    }
+
+
+async def test_a_turn_whose_last_output_cannot_be_stored_has_not_ended(driver: Driver) -> None:
+    work = await driver.begin(await driver.session())
+    await driver.record(work, remix(mix(vocals=3)))
+    async with refused(StatusCode.INVALID_ARGUMENT, "INVALID_EVENT"):
+        await driver.complete_with(work, finished("mix"), finished(""))
+    turn = await driver.get_turn(work.turn.turn_id)
+    assert turn.state == Turn.STATE_RUNNING
+    assert not turn.artifacts
+    assert kinds(await driver.complete_with(work)) == ["completed"]
+
+
 async def test_a_turn_that_fails_leaves_the_conversation_as_it_was(driver: Driver) -> None:
     session = await driver.session()
     proposal = intent_pb2.Proposal(mix=mix(drums=-3))
@@ -353,4 +384,4 @@ async def test_bad_requests_are_told_what_is_wrong(driver: Driver) -> None:
     async with refused(StatusCode.INVALID_ARGUMENT, "INVALID_EVENT"):
         await driver.output_started(work, name="")
     async with refused(StatusCode.INVALID_ARGUMENT, "INVALID_EVENT"):
-        await driver.stub.FinishTurn(pb.FinishTurnRequest(**token))
+        await driver.stub.CompleteTurn(pb.CompleteTurnRequest(**token))
