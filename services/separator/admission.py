@@ -8,6 +8,7 @@ there are at most twice as many tracks of either as the settings say.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from services.separator import metrics
@@ -25,6 +26,7 @@ class Admission:
         self._limit = waiting
         self._inside: list[Place] = []
         self._line: list[Place] = []
+        self._numbers = itertools.count()
 
     @property
     def waiting(self) -> int:
@@ -53,7 +55,7 @@ class Admission:
         Raises:
             QueueFullError: too many wait already.
         """
-        place = Place(self, on_position, listened=listened)
+        place = Place(self, on_position, next(self._numbers), listened=listened)
         ahead = _seen(self._line, place)
         if len(ahead) >= self._limit and not self._is_room(place):
             metrics.REFUSED.inc()
@@ -73,7 +75,7 @@ class Admission:
 
     def move_up(self) -> None:
         """Lets in whom there is room for, and tells the others how many are ahead."""
-        self._line.sort(key=lambda place: not place.listened)  # stable: as they came
+        self._line.sort(key=lambda place: (not place.listened, place.number))
         for place in list(self._line):
             if self._is_room(place):
                 self._line.remove(place)
@@ -92,11 +94,22 @@ def _seen(places: list[Place], by: Place) -> list[Place]:
 
 
 class Place:
-    """One track's place among those that are computed, or in the line for it."""
+    """One track's place among those that are computed, or in the line for it.
+
+    Attributes:
+        number: Larger than of those who came before.
+        listened: Whether somebody listens.
+    """
 
     def __init__(
-        self, admission: Admission, on_position: Callable[[int], None], *, listened: bool
+        self,
+        admission: Admission,
+        on_position: Callable[[int], None],
+        number: int,
+        *,
+        listened: bool,
     ) -> None:
+        self.number = number
         self.listened = listened
         self._on_position = on_position
         self._position: int | None = None

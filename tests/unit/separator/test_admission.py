@@ -92,6 +92,15 @@ async def test_who_is_listened_to_from_now_on_goes_ahead() -> None:
     assert await tracks[1].is_inside()
 
 
+async def test_who_is_no_longer_listened_to_is_again_behind_those_who_came_before() -> None:
+    admission = Admission(running=1, waiting=5)
+    Track(admission)
+    unheard = [Track(admission, listened=False) for _ in range(3)]
+    unheard[2].place.change(listened=True)
+    unheard[2].place.change(listened=False)
+    assert [track.positions for track in unheard] == [[0, 1, 0], [1, 2, 1], [2, 0, 2]]
+
+
 async def test_a_position_is_told_only_where_it_has_changed() -> None:
     admission = Admission(running=1, waiting=5)
     tracks = [Track(admission) for _ in range(3)]
