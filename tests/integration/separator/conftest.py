@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 from grpc import aio
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mixdown.separator.v1 import separator_pb2 as pb
 from mixdown.separator.v1 import separator_pb2_grpc
 from services.runtime.blobs import BlobStore, open_blob_store
+from services.separator.api import SERVICE
+from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.service import SeparatorService
 from services.separator.settings import SeparatorSettings
+from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import RATE_HZ, music, tiny_htdemucs, write_bag, write_wav
 
 
@@ -88,6 +95,53 @@ async def running_separator(folder: Path, **changes: Any) -> AsyncIterator[Bench
                 yield Bench(folder, service, channel)
         finally:
             await server.stop()
+
+
+async def until_serving(bench: Bench) -> None:
+    """Waits until a separator has its model, and has computed with it."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for answer in bench.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE)):
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+
+
+class Gate:
+    """Holds the device back while it is shut, so that what is under way stays so.
+
+    To be opened before the end.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = threading.Event()
+        self._is_open.set()
+
+    async def shut(self, *benches: Bench) -> None:
+        """Shuts it once separators serve: to get ready they have to compute."""
+        for bench in benches:
+            await until_serving(bench)
+        self._is_open.clear()
+
+    def open(self) -> None:
+        self._is_open.set()
+
+    def wait(self) -> None:
+        assert self._is_open.wait(PATIENCE_SECONDS)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    run = TorchCpuBackend.run
+
+    def behind_the_gate(
+        backend: TorchCpuBackend, member: int, batch: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        gate.wait()
+        return run(backend, member, batch)
+
+    monkeypatch.setattr(TorchCpuBackend, "run", behind_the_gate)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from grpc_status import rpc_status
 
 from mixdown.separator.v1 import separator_pb2 as pb
 from services.runtime.errors import error_info_of
-from tests.integration.separator.conftest import Bench, running_separator
+from tests.integration.separator.conftest import Bench, Gate, running_separator
+from tests.metrics import growth
 from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import STEMS, tiny_htdemucs, write_bag
 
@@ -199,23 +200,27 @@ async def test_a_model_put_into_the_folder_while_it_runs_can_be_asked_for(bench:
 # Sharing, waiting, leaving
 
 
-async def test_equal_requests_in_flight_share_one_computation(bench: Bench) -> None:
+async def test_equal_requests_in_flight_share_one_computation(bench: Bench, gate: Gate) -> None:
     track = bench.put_music(4.0)
     alone = bench.put_music(4.0, seed=2)
     await collect(bench, bench.request(alone))
     one = bench.service.scheduler.statistics.segments
-    answers = await asyncio.gather(
-        *(collect(bench, bench.request(track, stem)) for stem in ("drums", "vocals", "vocals"))
-    )
+    shared = growth("mixdown_separator_requests_total", source="shared")
+    await gate.shut(bench)
+    requests = [bench.request(track, stem) for stem in ("drums", "vocals", "vocals")]
+    collecting = [asyncio.create_task(collect(bench, request)) for request in requests]
+    await until(lambda: shared() == 2)
+    gate.open()
+    answers = await asyncio.gather(*collecting)
     assert bench.service.scheduler.statistics.segments == 2 * one
     assert pcm(answers[1], "vocals") == pcm(answers[2], "vocals")
 
 
 async def test_who_waits_is_told_the_position_and_past_the_limit_when_to_come_again(
-    tmp_path: Path,
+    tmp_path: Path, gate: Gate
 ) -> None:
     async with running_separator(tmp_path, running_tracks=1, queue_limit=1) as bench:
-        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        await gate.shut(bench)
         tracks = [bench.put_music(20.0, seed=seed) for seed in range(3)]
         running = bench.stub.Separate(bench.request(tracks[0]))
         await running.read()
@@ -231,6 +236,7 @@ async def test_who_waits_is_told_the_position_and_past_the_limit_when_to_come_ag
         assert any(detail.Unpack(retry) for detail in status.details)
         assert retry.retry_delay.seconds >= 1
         running.cancel()
+        gate.open()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await waiting.read()).HasField("started"):
                 pass

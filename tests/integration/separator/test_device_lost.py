@@ -73,11 +73,11 @@ async def lost(call: object) -> None:
     assert any(detail.Unpack(retry) for detail in status.details)
 
 
-async def test_a_device_lost_ends_every_request_and_the_process_which_says_so_before(
+async def test_a_device_lost_ends_every_request_and_says_so_before_the_process_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fuse = Fuse(monkeypatch)
-    async with asyncio.timeout(PATIENCE_SECONDS), service_in(tmp_path, 2.0) as service:
+    async with asyncio.timeout(2 * PATIENCE_SECONDS), service_in(tmp_path, 600.0) as service:
         server = service.server()
         running = asyncio.create_task(server.run())
         async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -101,9 +101,30 @@ async def test_a_device_lost_ends_every_request_and_the_process_which_says_so_be
             await lost(collect(bench, bench.request(bench.put_music(1.0, seed=3))))
             # What needs no device is still answered, until callers have gone elsewhere.
             assert kinds(await collect(bench, bench.request(stored)))[-1] == "finished"
+            assert not running.done()
+            assert len(bench.files() - before) == 3  # the tracks put here; no half-written stem
+            running.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await running
+        await server._server.stop(0)  # the ten minutes of notice are not waited for
+
+
+async def test_a_device_lost_at_work_ends_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fuse = Fuse(monkeypatch)
+    async with asyncio.timeout(PATIENCE_SECONDS), service_in(tmp_path, 0.1) as service:
+        server = service.server()
+        running = asyncio.create_task(server.run())
+        async with aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            bench = Bench(tmp_path, service, channel)
+            call = bench.stub.Separate(bench.request(bench.put_music(60.0)))
+            while not (await call.read()).HasField("audio"):
+                pass
+            fuse.is_blown = True
             with pytest.raises(DeviceLostError):
                 await running
-            assert len(bench.files() - before) == 3  # the tracks put here; no half-written stem
+            call.cancel()
 
 
 async def test_a_device_lost_while_it_gets_ready_ends_the_process(

@@ -15,7 +15,7 @@ from grpc import aio
 from mixdown.separator.v1 import separator_pb2 as pb
 from services.runtime.audio.level_store import LevelStore
 from services.runtime.audio.levels import Levels
-from tests.integration.separator.conftest import Bench, running_separator
+from tests.integration.separator.conftest import Bench, Gate, running_separator
 from tests.integration.separator.test_api import collect, kinds, pcm, started, until
 from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import RATE_HZ, STEMS, write_bag
@@ -30,9 +30,9 @@ async def position_told(call: aio.UnaryStreamCall, position: int) -> None:
                 return
 
 
-async def test_everyone_in_the_line_is_told_each_step_forward(tmp_path: Path) -> None:
+async def test_everyone_in_the_line_is_told_each_step_forward(tmp_path: Path, gate: Gate) -> None:
     async with running_separator(tmp_path, running_tracks=1, queue_limit=3) as bench:
-        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        await gate.shut(bench)
         tracks = [bench.put_music(60.0, seed=seed) for seed in range(4)]
         calls = []
         for track in tracks:
@@ -42,6 +42,7 @@ async def test_everyone_in_the_line_is_told_each_step_forward(tmp_path: Path) ->
         calls[1].cancel()  # who gives up makes room for those behind
         await position_told(calls[3], 1)
         calls[0].cancel()  # who was computed makes room for the first of the line
+        gate.open()
         await position_told(calls[3], 0)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (await calls[2].read()).HasField("started"):
@@ -114,16 +115,17 @@ async def test_one_stem_several_or_all_are_the_same_stems(
 
 
 async def test_a_request_that_was_refused_for_its_place_is_served_when_it_comes_again(
-    tmp_path: Path,
+    tmp_path: Path, gate: Gate
 ) -> None:
     async with running_separator(tmp_path, running_tracks=1, queue_limit=0) as bench:
-        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        await gate.shut(bench)
         running = bench.stub.Separate(bench.request(bench.put_music(60.0, seed=1)))
         await running.read()
         other: pb.SeparateRequest = bench.request(bench.put_music(1.0, seed=2))
         with pytest.raises(aio.AioRpcError):
             await collect(bench, other)
         running.cancel()
+        gate.open()
         async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 try:
@@ -144,7 +146,7 @@ async def test_work_in_the_background_holds_up_nobody_who_listens(tmp_path: Path
             calls.append(bench.stub.Separate(bench.request(track, background=True)))
             await calls[-1].read()
         responses = await asyncio.wait_for(
-            collect(bench, bench.request(bench.put_music(3.0, seed=3))), 30
+            collect(bench, bench.request(bench.put_music(3.0, seed=3))), PATIENCE_SECONDS
         )
         assert kinds(responses)[0] == "started"
         assert len(pcm(responses, "vocals")) == 8 * 3 * RATE_HZ
@@ -154,10 +156,10 @@ async def test_work_in_the_background_holds_up_nobody_who_listens(tmp_path: Path
 
 
 async def test_work_in_the_background_that_somebody_asks_for_too_is_no_longer(
-    tmp_path: Path,
+    tmp_path: Path, gate: Gate
 ) -> None:
     async with running_separator(tmp_path, running_tracks=1, queue_limit=2) as bench:
-        await until(lambda: bench.service.engines.is_loaded("tiny"))
+        await gate.shut(bench)
         running = bench.stub.Separate(bench.request(bench.put_music(120.0, seed=1)))
         await running.read()
         other, wanted = bench.put_music(2.0, seed=2), bench.put_music(2.0, seed=3)
@@ -172,3 +174,4 @@ async def test_work_in_the_background_that_somebody_asks_for_too_is_no_longer(
         await position_told(calls[0], 0)
         for call in (running, *calls):
             call.cancel()
+        gate.open()

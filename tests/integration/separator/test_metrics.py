@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from grpc import aio
 
-from tests.integration.separator.conftest import Bench, running_separator
+from tests.integration.separator.conftest import Bench, Gate, running_separator
+from tests.integration.separator.test_api import until
 from tests.metrics import growth, value
 
 
@@ -37,13 +38,17 @@ async def test_a_separation_is_counted_with_its_music_its_segments_and_its_speed
     assert value("mixdown_separator_model_load_seconds_count", model="tiny") >= 1
 
 
-async def test_requests_are_told_apart_by_where_their_stems_come_from(bench: Bench):
+async def test_requests_are_told_apart_by_where_their_stems_come_from(bench: Bench, gate: Gate):
     counts = {
         source: growth("mixdown_separator_requests_total", source=source)
         for source in ("computed", "shared", "store")
     }
     track = bench.put_music(5.0)
-    await asyncio.gather(separate(bench, track), separate(bench, track))
+    await gate.shut(bench)
+    both = [asyncio.create_task(separate(bench, track)) for _ in range(2)]
+    await until(lambda: counts["shared"]() == 1)
+    gate.open()
+    await asyncio.gather(*both)
     await separate(bench, track)
     assert {source: count() for source, count in counts.items()} == {
         "computed": 1,
@@ -68,10 +73,11 @@ async def test_segments_for_who_listens_are_counted_in_time_or_late(bench: Bench
     assert sum(count() for count in live) == before
 
 
-async def test_the_queue_and_what_it_refuses_can_be_seen(tmp_path: Path):
+async def test_the_queue_and_what_it_refuses_can_be_seen(tmp_path: Path, gate: Gate):
     refused = growth("mixdown_separator_refused_total")
     cancelled = growth("mixdown_separator_separations_total", model="tiny", outcome="cancelled")
     async with running_separator(tmp_path, running_tracks=1, queue_limit=1) as bench:
+        await gate.shut(bench)
         calls = []
         for seed in (1, 2):  # one is computed, one waits
             call = bench.stub.Separate(bench.request(bench.put_music(60.0, seed=seed)))
@@ -84,6 +90,7 @@ async def test_the_queue_and_what_it_refuses_can_be_seen(tmp_path: Path):
         assert refused() == 1
         for call in calls:
             call.cancel()
+        gate.open()
     assert cancelled() == 2
     assert value("mixdown_separator_waiting_tracks") == 0
     assert value("mixdown_separator_running_tracks") == 0

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from mixdown.separator.v1 import separator_pb2 as pb
 from services.separator.api import SERVICE
 from services.separator.backends.torch_cpu import TorchCpuBackend
-from tests.integration.separator.conftest import Bench, running_separator
+from tests.integration.separator.conftest import Bench, running_separator, until_serving
 from tests.integration.separator.test_api import collect, kinds
 from tests.metrics import growth, value
 from tests.patience import PATIENCE_SECONDS
@@ -29,13 +29,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 async def told(bench: Bench, service: str = "") -> int:
     answer = await bench.health.Check(health_pb2.HealthCheckRequest(service=service))
     return int(answer.status)
-
-
-async def until_serving(bench: Bench) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        async for answer in bench.health.Watch(health_pb2.HealthCheckRequest(service=SERVICE)):
-            if answer.status == SERVING:
-                return
 
 
 @pytest.fixture

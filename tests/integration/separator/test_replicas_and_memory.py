@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import pytest
 
 from services.separator.backends.backend import DeviceMemoryError
 from services.separator.backends.torch_cpu import TorchCpuBackend
-from tests.integration.separator.conftest import running_separator
-from tests.integration.separator.test_api import collect, pcm, started
+from tests.integration.separator.conftest import Gate, running_separator
+from tests.integration.separator.test_api import collect, pcm, started, until
 from tests.metrics import growth
 from tests.separator_models import STEMS
 
@@ -21,19 +20,24 @@ Array = npt.NDArray[np.float32]
 
 
 async def test_two_replicas_that_compute_the_same_at_once_give_and_keep_the_same(
-    tmp_path: Path,
+    tmp_path: Path, gate: Gate
 ) -> None:
     async with running_separator(tmp_path) as one, running_separator(tmp_path) as other:
+        replicas = (one, other)
         track = one.put_music(4.0)
         before = one.files()
-        answers = await asyncio.gather(
-            collect(one, one.request(track, *STEMS)), collect(other, other.request(track, *STEMS))
-        )
+        await gate.shut(*replicas)
+        collecting = [
+            asyncio.create_task(collect(each, each.request(track, *STEMS))) for each in replicas
+        ]
+        await until(lambda: all(each.service.scheduler.waiting_segments for each in replicas))
+        gate.open()
+        answers = await asyncio.gather(*collecting)
         assert not any(started(answer).cached for answer in answers)
         for stem in STEMS:
             assert pcm(answers[0], stem) == pcm(answers[1], stem)
         assert len(one.files() - before) == len(STEMS)  # each stem once, and nothing half-written
-        for replica in (one, other):
+        for replica in replicas:
             again = await collect(replica, replica.request(track, *STEMS))
             assert started(again).cached
             for stem in STEMS:
@@ -41,7 +45,7 @@ async def test_two_replicas_that_compute_the_same_at_once_give_and_keep_the_same
 
 
 async def test_a_device_out_of_memory_gives_the_same_stems_by_smaller_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_separator(tmp_path / "plenty") as bench:
         expected = await collect(bench, bench.request(bench.put_music(4.0), *STEMS))
@@ -53,13 +57,18 @@ async def test_a_device_out_of_memory_gives_the_same_stems_by_smaller_batches(
         sizes.append(len(batch))
         if len(batch) > 1:
             raise DeviceMemoryError("full")
-        time.sleep(0.02)  # so that more than one segment waits
         return run(backend, member, batch)
 
     monkeypatch.setattr(TorchCpuBackend, "max_batch", 4)
     monkeypatch.setattr(TorchCpuBackend, "run", with_room_for_one)
     async with running_separator(tmp_path / "little") as bench:
-        responses = await collect(bench, bench.request(bench.put_music(4.0), *STEMS))
+        await gate.shut(bench)
+        collecting = asyncio.create_task(
+            collect(bench, bench.request(bench.put_music(4.0), *STEMS))
+        )
+        await until(lambda: bench.service.scheduler.waiting_segments > 1)
+        gate.open()
+        responses = await collecting
     assert max(sizes) > 1
     assert halved() >= 1
     for stem in STEMS:
