@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
+from functools import partial
+
+import numpy as np
 
 from services.runtime.audio.levels import Levels
 from services.runtime.audio.reader import Samples
 from services.separator.models import SeparationModel
 from services.separator.overlap_add import OverlapAdd, StemSamples
-from services.separator.segments import Segment
+from services.separator.segments import Gains, Segment
 from services.separator.spool import Spool
-from services.separator.stem_store import StemWriter, interleave
+from services.separator.stem_store import StemWriter
+from services.separator.worker_thread import side_by_side
 
 
 class Collector:
@@ -22,9 +26,10 @@ class Collector:
         stems: Those that are kept, in the model's order.
         levels: Of the track; normalising is undone.
         spool: Where readers find them at once.
-        writers: Into the store, by stem, in the order of `stems`.
-        threads: Write the stems side by side: hashing them takes longest, and a fast GPU computes a
-            segment in less time than one core has for its stems.
+        writers: Into the store, by stem.
+        threads: Each stem has one to itself while a segment is collected: on a CPU the device's own
+            threads wait for whatever takes a core, and a fast GPU computes a segment in less time
+            than one core has for its stems.
     """
 
     def __init__(
@@ -36,9 +41,8 @@ class Collector:
         writers: Mapping[str, StemWriter],
         threads: Executor,
     ) -> None:
-        self._kept = [model.stems.index(stem) for stem in stems]
-        self._shares = [[member.shares[stem] for stem in self._kept] for member in model.members]
-        self._sums = OverlapAdd(len(self._kept), model.channels, levels.frames)
+        self._model = model
+        self._sums = {stem: OverlapAdd(model.channels, levels.frames) for stem in stems}
         self._levels = levels
         self._spool = spool
         self._writers = writers
@@ -52,22 +56,26 @@ class Collector:
             output: `[stems, channels, frames]`, all that the network gave, normalised.
             until: Up to where nothing changes any more.
         """
-        kept = output if len(self._kept) == len(output) else output[self._kept]
-        self._sums.add(segment, kept, self._shares[segment.member])
-        final = self._sums.take(until)
-        if not final.shape[-1]:
-            return
-        writing = [
-            self._threads.submit(self._write, stem, samples)
-            for stem, samples in zip(self._writers, final, strict=True)
-        ]
-        wait(writing)  # all, before one that failed is told: what they write to is closed then
-        for stem_written in writing:
-            stem_written.result()
+        gains = segment.gains()
+        shares = self._model.members[segment.member].shares
+        calls = []
+        for stem in self._sums:
+            index = self._model.stems.index(stem)
+            weights = gains * np.float32(shares[index]) if shares[index] else None
+            calls.append(partial(self._collect_stem, stem, segment, output[index], weights, until))
+        side_by_side(self._threads, calls)
 
-    def _write(self, stem: str, samples: Samples) -> None:
-        samples *= self._levels.deviation
-        samples += self._levels.mean
-        interleaved = interleave(samples)
+    def _collect_stem(
+        self, stem: str, segment: Segment, output: Samples, gains: Gains | None, until: int
+    ) -> None:
+        sums = self._sums[stem]
+        if gains is not None:
+            sums.add(segment, output, gains)
+        final = sums.take(until)
+        if not len(final):
+            return
+        final *= self._levels.deviation
+        final += self._levels.mean
+        interleaved = final.astype("<f4", copy=False).tobytes()
         self._spool.append(stem, interleaved)
         self._writers[stem].write(interleaved)

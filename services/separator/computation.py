@@ -42,7 +42,7 @@ from services.separator.stem_store import (
     StoredStem,
 )
 from services.separator.track import SegmentCutter, TrackReader, measure_levels
-from services.separator.worker_thread import in_stoppable_thread, in_thread
+from services.separator.worker_thread import in_stoppable_thread, in_thread, side_by_side
 
 _log = structlog.get_logger("mixdown.separator")
 
@@ -57,7 +57,7 @@ class Rooms:
         scheduler: The way to the device.
         admission: Who may compute.
         spool_folder: Where stems under way lie.
-        threads: Write stems; none of them waits for another one.
+        threads: Collect and keep stems; none of them waits for another one.
     """
 
     blobs: BlobStore
@@ -317,18 +317,23 @@ class Computation:
         self._tell()
 
     def _keep(self, writers: dict[str, StemWriter]) -> None:
+        """Makes the stems findable, side by side: each waits for the disk, several times."""
+        keep = [partial(self._keep_stem, stem, writer) for stem, writer in writers.items()]
+        kept = side_by_side(self._rooms.threads, keep)
+        self.stored = dict(zip(writers, kept, strict=True))
+
+    def _keep_stem(self, stem: str, writer: StemWriter) -> StoredStem:
         assert self.frames is not None
-        for stem, writer in writers.items():
-            stored = StoredStem(
-                blob_sha256=writer.commit(),
-                frames=self.frames,
-                sample_rate_hz=self.engine.model.sample_rate_hz,
-                channels=self.engine.model.channels,
-                peak=writer.peak,
-                backend=self.engine.backend.name,
-            )
-            self._rooms.stems.keep(self.recipe, stem, stored)
-            self.stored[stem] = stored
+        stored = StoredStem(
+            blob_sha256=writer.commit(),
+            frames=self.frames,
+            sample_rate_hz=self.engine.model.sample_rate_hz,
+            channels=self.engine.model.channels,
+            peak=writer.peak,
+            backend=self.engine.backend.name,
+        )
+        self._rooms.stems.keep(self.recipe, stem, stored)
+        return stored
 
     def _report(self) -> None:
         assert self.frames is not None

@@ -138,6 +138,10 @@ class Segment:
         """Where the audio for the network begins, in frames of the track; may be below 0."""
         return self.offset - self.margin_frames
 
+    def gains(self) -> Gains:
+        """Returns the weights of its result; over all segments of one network they add up to 1."""
+        return self.grid.gains(self.index) * np.float32(self.share)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -16,7 +16,6 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from services.runtime.audio.reader import Samples
 from services.runtime.blobs import BlobStore, BlobWriter
 
 VERSION = 5
@@ -150,11 +149,6 @@ class StemWriter:
 
     def __exit__(self, *_: object) -> None:
         self.discard()
-
-
-def interleave(samples: Samples) -> bytes:
-    """Returns `[channels, frames]` as interleaved little-endian float32."""
-    return samples.T.astype("<f4", order="C").tobytes()
 
 
 def peak_of(interleaved: bytes) -> float:

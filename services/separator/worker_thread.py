@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor, wait
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -28,6 +29,16 @@ async def in_stoppable_thread(call: Callable[[Callable[[], bool]], _T]) -> _T:
     """
     stop = threading.Event()
     return await _run(partial(call, stop.is_set), stop)
+
+
+def side_by_side(threads: Executor, calls: Iterable[Callable[[], _T]]) -> list[_T]:
+    """Runs `calls` at once and returns what they return, in their order.
+
+    All have ended before one that failed is told: what they work on can be closed then.
+    """
+    running = [threads.submit(call) for call in calls]
+    wait(running)
+    return [call.result() for call in running]
 
 
 async def _run(call: Callable[[], _T], stop: threading.Event) -> _T:

@@ -10,9 +10,13 @@ import pytest
 
 from services.runtime.blobs.folder import FolderBlobStore
 from services.separator.spool import Spool
-from services.separator.stem_store import Recipe, StemStore, StoredStem, interleave
+from services.separator.stem_store import Recipe, StemStore, StoredStem
 
 RECIPE = Recipe("a" * 64, "htdemucs", "b" * 64, 0.25, 0)
+
+
+def interleave(samples: np.ndarray) -> bytes:
+    return samples.T.astype("<f4").tobytes()
 
 
 def keep(store: StemStore, samples: np.ndarray, recipe: Recipe = RECIPE) -> StoredStem:

@@ -69,7 +69,7 @@ def separate(
         shifts,
         is_sparing=is_sparing,
     )
-    sums = OverlapAdd(len(model.stems), model.channels, levels.frames)
+    sums = [OverlapAdd(model.channels, levels.frames) for _ in model.stems]
     parts, held = [], 0
     with TrackReader(path.open("rb"), model.sample_rate_hz, model.channels) as track:
         cutter = SegmentCutter(track, levels)
@@ -80,9 +80,10 @@ def separate(
             member = model.members[segment.member]
             with torch.inference_mode():
                 output = member.network(torch.from_numpy(mix)[None])[0].numpy()
-            sums.add(segment, output, member.shares)
-            held = max(held, sums.held_frames)
-            parts.append(sums.take(until))
+            for stem, share, made in zip(sums, member.shares, output, strict=True):
+                stem.add(segment, made, segment.gains() * np.float32(share))
+            held = max(held, *(stem.held_frames for stem in sums))
+            parts.append(np.stack([stem.take(until).T for stem in sums]))
     return np.concatenate(parts, axis=-1) * levels.deviation + levels.mean, held
 
 
