@@ -13,6 +13,7 @@ from services.interpreter.engines import Engines
 from services.interpreter.llm.engine import LanguageModelEngine
 from services.interpreter.settings import InterpreterSettings
 from tests.integration.interpreter.chat_server import ChatServer, chat_server
+from tests.patience import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def interpreter_settings(server: ChatServer) -> InterpreterSettings:
         openai_api_key=SecretStr("test"),
         openai_base_url=server.url,
         openai_model="scripted",
-        openai_timeout_seconds=2.0,
+        openai_timeout_seconds=PATIENCE_SECONDS,
         openai_attempts=2,
         circuit_failures=3,
         circuit_open_seconds=30,

@@ -104,7 +104,7 @@ class Observed:
         """Goes away while a prompt is being understood, and comes back in another trace."""
         stub = client._link.stub
         self.chat.play(
-            Answer({"kind": "separation", "why": "", "confidence": 0.9}, delay_seconds=2)
+            Answer({"kind": "separation", "why": "", "confidence": 0.9}, delay_seconds=600)
         )
         request = gateway_pb2.ConverseRequest(
             session_id=session_id, prompt=UNCLEAR, request_id=uuid.uuid4().hex
@@ -168,6 +168,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
                 "MIXDOWN_OPENAI_API_KEY": "test",
                 "MIXDOWN_OPENAI_BASE_URL": chat.url,
                 "MIXDOWN_OPENAI_MODEL": "scripted",
+                "MIXDOWN_OPENAI_TIMEOUT_SECONDS": str(PATIENCE_SECONDS),
                 "MIXDOWN_CENSUS_SECONDS": "0.2",
                 "MIXDOWN_DELETION_GRACE_SECONDS": "0",
                 "MIXDOWN_CLEAN_SECONDS": "0.5",
@@ -196,5 +197,5 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             yield suite
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(2 * PATIENCE_SECONDS)
             reader.join()

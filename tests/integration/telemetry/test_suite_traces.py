@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.telemetry.collector import Span
+from tests.integration.telemetry.collector import SERVER, Span
 from tests.integration.telemetry.conftest import UNCLEAR, Observed
 
-SERVER, CLIENT = 2, 3
 ALL = {f"mixdown-{name}" for name in ("gateway", "session", "interpreter", "remixer", "separator")}
 
 
