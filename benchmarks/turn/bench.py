@@ -21,7 +21,7 @@ from mixdown.gateway.v1 import gateway_pb2_grpc
 from mixdown.separator.v1 import separator_pb2, separator_pb2_grpc
 from services.runtime.audio.reader import AudioReader
 from services.runtime.blobs import open_blob_store
-from services.separator.stem_store import Recipe, StemStore, StoredStem, interleave
+from services.separator.stem_store import Recipe, StemStore, StoredStem
 
 RATE_HZ = 44_100
 CACHED_STEM = "vocals"
@@ -141,7 +141,7 @@ async def keep_stem(bench: Bench, track: conversation_pb2.Track, path: Path) -> 
     with store.write() as writer, AudioReader(path) as reader:
         for block in reader.blocks(1 << 20):
             frames += block.shape[1]
-            writer.write(interleave(block * np.float32(0.5)))
+            writer.write((block * np.float32(0.5)).T.astype("<f4", order="C").tobytes())
         stored = StoredStem(
             writer.commit(), frames, RATE_HZ, reader.channels, writer.peak, "benchmark"
         )
