@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
 from services.runtime.logs import configure_logs
@@ -18,8 +19,19 @@ from services.separator.settings import SeparatorSettings
 
 
 async def _serve(settings: SeparatorSettings) -> None:
-    async with SeparatorService(settings) as service:
-        await service.server().run()
+    service = SeparatorService(settings)
+    try:
+        async with service:
+            await service.server().run()
+    finally:
+        if service.scheduler.has_hung:
+            _leave()
+
+
+def _leave() -> None:
+    """Ends the process at once: Python would wait for the thread that the device holds."""
+    sys.stdout.flush()
+    os._exit(os.EX_SOFTWARE)
 
 
 def _fetch_weights(settings: SeparatorSettings, model: str) -> None:

@@ -7,7 +7,8 @@ same network and have the same length.
 
 The loop is `schedule → run → hand out`. All of it runs on the event loop but `run`, which has
 threads of its own. When a batch does not fit into the device's memory, half of it is tried, and no
-larger batch again. When the device is lost, so is all work: what waits, and what comes later.
+larger batch again. When the device is lost, so is all work: what waits, and what comes later. A
+device that does not answer for long is lost too: a GPU may hang without an error.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ Result = asyncio.Future[StemSamples]
 
 Due = Callable[[float], float]
 """Tells at a time (of `time.monotonic`) when a listener wants what a segment brings."""
+
+_LOOKS = 10
+"""Times that a device is looked at before it is taken to hang. Where this process stood still
+meanwhile, however long, that was one of them: the device may have answered, and nobody listened."""
 
 _NEWEST_STEP = 0.2
 """What the newest batch counts in the mean time of a batch."""
@@ -89,10 +94,22 @@ class Scheduler:
         depth: Batches handed to the device at once, each in a thread. With 2 a GPU is given its
             next batch while it computes one.
         on_device_lost: Called once, when the device computes nothing any more.
+        patience_seconds: A batch that takes longer has hung, and the device with it; None to wait
+            for ever.
+
+    Attributes:
+        has_hung: Whether a thread is held by the device and may never come back.
     """
 
-    def __init__(self, depth: int = 1, on_device_lost: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        depth: int = 1,
+        on_device_lost: Callable[[], object] = lambda: None,
+        patience_seconds: float | None = None,
+    ) -> None:
         self.statistics = SchedulerStatistics()
+        self.has_hung = False
+        self._look_seconds = None if patience_seconds is None else patience_seconds / _LOOKS
         self._on_device_lost = on_device_lost
         self._is_device_lost = False
         self._tracks: OrderedDict[Hashable, deque[_Work]] = OrderedDict()
@@ -141,13 +158,16 @@ class Scheduler:
         return sum(len(queue) for queue in self._tracks.values())
 
     async def close(self) -> None:
-        """Ends the loop. What still waits is cancelled; what the device computes is finished."""
+        """Ends the loop. What still waits is cancelled; what the device computes is finished.
+
+        Unless it hangs: then its thread is left behind.
+        """
         self._loop.cancel()
         await asyncio.wait({self._loop, *self._running})
         for queue in self._tracks.values():
             for work in queue:
                 work.result.cancel()
-        self._device.shutdown()
+        self._device.shutdown(wait=not self.has_hung)
 
     async def _schedule(self) -> None:
         while True:
@@ -203,7 +223,11 @@ class Scheduler:
         began = time.monotonic()
         backend = batch[0].backend
         running = asyncio.get_running_loop().run_in_executor(self._device, _compute, batch)
-        await asyncio.wait({running})
+        if not await self._is_answered(running):
+            self.has_hung = True
+            seconds = round(time.monotonic() - began, 1)
+            self._give_up(batch, DeadDeviceError(f"no answer within {seconds} seconds"))
+            return
         error = running.exception()
         if isinstance(error, DeviceMemoryError):
             await self._shrink(batch, error)
@@ -212,6 +236,13 @@ class Scheduler:
         else:
             self._count(backend, len(batch), time.monotonic() - began)
             _hand_out(batch, error, None if error else running.result())
+
+    async def _is_answered(self, running: asyncio.Future[StemBatch]) -> bool:
+        for _ in range(_LOOKS):
+            answered, _ = await asyncio.wait({running}, timeout=self._look_seconds)
+            if answered:
+                return True
+        return False
 
     def _count(self, backend: Backend, segments: int, seconds: float) -> None:
         mean = self._step_seconds.get(backend, seconds)

@@ -86,7 +86,9 @@ class SeparatorService:
         )
         # A GPU should have its next batch before it has told of the last one.
         on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
-        self.scheduler = Scheduler(2 if on_gpu else 1, self._lose_device)
+        self.scheduler = Scheduler(
+            2 if on_gpu else 1, self._lose_device, settings.device_patience_seconds
+        )
         self._servers: list[Server] = []
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="stems")
         admission = Admission(settings.running_tracks, settings.queue_limit)
@@ -133,7 +135,7 @@ class SeparatorService:
         return server
 
     def _lose_device(self) -> None:
-        """Ends the process: a GPU that has failed answers this one with errors for good."""
+        """Ends the process: a GPU that has failed answers this one with errors, or not at all."""
         metrics.READY.set(0)
         for server in self._servers:
             server.fail(DeviceLostError())
@@ -150,4 +152,5 @@ class SeparatorService:
         await self._computations.close()
         await self.scheduler.close()
         self._threads.shutdown()
-        self.engines.close()
+        if not self.scheduler.has_hung:  # to free its memory a GPU has to answer
+            self.engines.close()

@@ -50,6 +50,15 @@ class SeparatorSettings(BlobSettings):
             "play it again (CUDA graphs), which spares the host telling the GPU each step."
         ),
     )
+    device_patience_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description=(
+            "A batch that takes longer has hung, and the device with it: as after any other failure"
+            " of a device its callers get DEVICE_LOST, and the process ends with an error. Far more"
+            " than the slowest CPU needs; where a GPU computes, a minute is much."
+        ),
+    )
     running_tracks: int = Field(
         default=4,
         ge=1,

@@ -242,3 +242,33 @@ async def test_closing_cancels_what_waits() -> None:
     results = await submit_held(scheduler, device, [("a", float(value)) for value in range(50)])
     await scheduler.close()
     assert any(result.cancelled() for result in results)
+
+
+async def test_a_device_that_hangs_is_lost_and_its_thread_is_left_behind() -> None:
+    told: list[str] = []
+    scheduler, device = Scheduler(1, lambda: told.append("lost"), patience_seconds=0.2), Device()
+    device.gate.clear()
+    try:
+        results = [scheduler.submit("a", device, 0, segment(value)) for value in range(3)]
+        for result in results:
+            with pytest.raises(DeviceLostError):
+                await asyncio.wait_for(result, PATIENCE_SECONDS)
+        assert told == ["lost"]
+        assert scheduler.has_hung
+        with pytest.raises(DeviceLostError):
+            await scheduler.submit("b", Device(), 0, segment(1))
+        await asyncio.wait_for(scheduler.close(), PATIENCE_SECONDS)
+        assert device.inside == 1
+    finally:
+        device.gate.set()
+
+
+async def test_a_device_that_takes_its_time_is_waited_for() -> None:
+    scheduler, device = Scheduler(patience_seconds=2 * PATIENCE_SECONDS), Device()
+    device.gate.clear()
+    result = scheduler.submit("a", device, 0, segment(1))
+    await until_inside(device, 1)
+    device.gate.set()
+    assert float((await result)[0, 0, 0]) == 2
+    assert not scheduler.has_hung
+    await scheduler.close()
