@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 
 from mixdown.conversation.v1 import conversation_pb2
+from services.gateway.metrics import SENT_BYTES
 from services.runtime.errors import InternalError
 
 _PIPE_EVENTS = 2
@@ -88,6 +89,7 @@ class Listener:
             # Written in place: a message made apart would be copied, bytes and all.
             event.audio.name, event.audio.offset_bytes, event.audio.data = name, position, data
             await self._put(event)
+            SENT_BYTES.labels("turn").inc(len(data))
 
     async def end(self) -> None:
         """Says that nothing more will come."""

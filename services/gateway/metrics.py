@@ -152,7 +152,6 @@ class StreamWatch:
                 if event.progress.stage == conversation_pb2.Progress.STAGE_SEPARATING:
                     self._stems = "separated"
             case "audio":
-                SENT_BYTES.labels("turn").inc(len(event.audio.data))
                 self._time("audio")
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mixdown.conversation.v1 import conversation_pb2
 from services.gateway.listener import Listener, Wish
 from services.runtime.errors import InternalError
+from tests.metrics import growth
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -73,10 +74,19 @@ async def test_missing_bytes_are_a_defect():
 
 
 async def test_who_wants_events_only_gets_no_audio_but_keeps_its_place():
+    sent = growth("mixdown_gateway_sent_bytes_total", way="turn")
     listener = Listener(Wish(audio=False), "turn")
     await listener.audio("mix", 0, b"abc")
     assert await drain(listener) == []
     assert listener.offsets_bytes == {"mix": 3}
+    assert sent() == 0
+
+
+async def test_audio_counts_as_far_as_it_is_sent():
+    sent = growth("mixdown_gateway_sent_bytes_total", way="turn")
+    listener = Listener(Wish(offsets_bytes={"mix": 2}), "turn")
+    await listener.audio("mix", 0, b"12345")
+    assert sent() == 3
 
 
 async def test_a_slow_reader_makes_the_work_wait():
