@@ -9,7 +9,7 @@ has none of them tells, asks, quotes or supposes; then it is asked for first, fo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from services.interpreter.builtin.clauses import Clause, is_filler
@@ -73,7 +73,9 @@ def unsure_words(
         stretch = Stretch(piece, read)
         cited = any(words.issuperset(i.text for i in piece.lexemes) for words in quoted)
         disputed = contradicted and (
-            _wants_for_others(piece) or pieces[index + 1].text.startswith(CONTENT)
+            _wants_for_others(piece)
+            or pieces[index + 1].text.startswith(CONTENT)
+            or (_would_do(piece) and _gives_reason(pieces[index + 1], read))
         )
         if cited or supposed or denied or disputed or any(doubts(stretch) for doubts in DOUBTS):
             return piece.text
@@ -102,6 +104,19 @@ def _comments_on_done(said: list[Lexeme]) -> bool:
 def _says_who(piece: Clause) -> bool:
     """Whether a piece tells who said what stands before it."""
     return piece.lexemes[0].text in {"says", "said", "thinks", "reckons", "claims", "insists"}
+
+
+def _gives_reason(piece: Clause, read: Mapping[int, Lexeme]) -> bool:
+    """Whether a piece asks for nothing, or only tells what would come of it."""
+    return not is_acted_on(piece, read) or any(item.text == "would" for item in piece.lexemes)
+
+
+def _would_do(piece: Clause) -> bool:
+    """Whether somebody tells what he would do: "I'd turn it up, but it's late"."""
+    opening = [item.text for item in piece.lexemes if not item.mark][:2]
+    if opening[:1] in (["i would"], ["i would say"]):
+        return True
+    return opening[:1] in (["we"], ["you"]) and opening[1:] in (["could"], ["would"])
 
 
 def _wants_for_others(piece: Clause) -> bool:

@@ -38,7 +38,7 @@ def _has_unread_subject(stretch: Stretch) -> bool:
         if not stretch.is_unread(item):
             continue
         led = any(found.has("for") or found.has("like") for found in before[:index])
-        if led or any(asks(found) for found in stretch.said.lexemes[: stretch.core + 1]):
+        if led or _asks_before(stretch):
             continue
         following = stretch.said.lexemes[index + 1]
         opens = following.has("filler", "article") or is_name(following) or leads(following)
@@ -47,6 +47,15 @@ def _has_unread_subject(stretch: Stretch) -> bool:
         if not (opens or following.text in {"me", "us"}):
             return True  # not "pich the vocals down", "the drums bother me"
     return False
+
+
+def _asks_before(stretch: Stretch) -> bool:
+    """Whether a request is opened; "my old software could mute it" opens none."""
+    opening = stretch.said.lexemes[: stretch.core + 1]
+    return any(
+        asks(item) and (index == 0 or item.text not in {"can", "could"} or is_person(opening[-2]))
+        for index, item in enumerate(opening)
+    )
 
 
 def _has_unread_object(stretch: Stretch) -> bool:
@@ -186,7 +195,9 @@ def _names_something_else(stretch: Stretch) -> bool:
     for index in range(stretch.core + 1, len(items)):
         if leads(items[index]):
             return False
-        things = ("device", "light") if items[index - 1].has("filler", "article") else ()
+        before = items[index - 1]
+        pointed = before.has("filler", "article") or before.has("pronoun", "that")
+        things = ("device", "light") if pointed else ()
         if any(items[index].has(kind) or items[index].has("small", kind) for kind in things):
             return True
     return False

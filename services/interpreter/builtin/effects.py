@@ -168,6 +168,8 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     sign = -1 if left else 1
     if _is_loud_there(clause):
         raise UnclearError("Louder or quieter on that side only? I can move it, not split it.")
+    if any(item.text in NOT_SO_FAR for item in clause.lexemes):
+        raise UnclearError("How far should it be, then?")
     if is_excess(clause) or clause.has("less"):
         return Adjustment(-sign * PAN_STEP * factor(clause), True)
     if numbers:
@@ -180,6 +182,9 @@ def pan_change(clause: Clause, settings: TargetSettings) -> Adjustment:
     if clause.has("hard") or clause.has("max") or _is_only_there(clause):
         return Adjustment(sign * 1.0, False)
     return Adjustment(sign * PAN_DEFAULT * factor(clause), False)
+
+
+NOT_SO_FAR = {"not so far", "not that far", "not quite so far", "not as far"}
 
 
 def _is_loud_there(clause: Clause) -> bool:

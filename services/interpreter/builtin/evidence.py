@@ -127,7 +127,8 @@ def asks_for_change(clause: Clause) -> bool:
     if is_complaint(clause) or is_statement(clause) or clause.has("greeting"):
         return False
     measured = any(number.signed or number.unit for number in clause.numbers())
-    return measured or clause.any_of((*EFFECT_KINDS, *_CHANGING))
+    repeats = clause.has("pronoun", "same") and not clause.has("target", MASTER)
+    return measured or repeats or clause.any_of((*EFFECT_KINDS, *_CHANGING))
 
 
 _SHARES = {"most", "some", "part", "parts", "bits", "much", "many"}

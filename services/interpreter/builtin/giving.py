@@ -29,6 +29,8 @@ def read_given(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     if any(item.text.startswith("what") for item in clause.lexemes[2:]):
         raise UnclearError("What exactly should that be?")  # "give the vocals what the drums have"
+    if clause.has("vague") and not clause.any_of(("only", "file")):
+        return False  # "give the vocals a hand"
     stems = tuple(target for target in named.targets if target != MASTER)
     if named.excluded and (named.group or not stems):
         turn.hand_without(named.excluded)

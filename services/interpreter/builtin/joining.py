@@ -141,6 +141,12 @@ def _is_only_parameters(piece: Clause) -> bool:
     return bool(piece.numbers()) or piece.any_of(PARAMETER_KINDS)
 
 
+def _is_only_more_or_less(piece: Clause) -> bool:
+    kinds = ("more", "less", "small", "big")
+    said = [item for item in piece.lexemes if not is_filler(item)]
+    return bool(said) and all(any(item.has(kind) for kind in kinds) for item in said)
+
+
 def _joined(pieces: list[Clause]) -> list[Clause]:
     result: list[Clause] = []
     waiting: list[Clause] = []
@@ -218,13 +224,15 @@ def _completing(before: Clause, piece: Clause) -> Clause | None:
     """Returns what a piece adds to the clause before it; None where it stands for itself."""
     if tells_manner(before, piece):
         return manner_of(piece)
-    goes_on = before.has_action or _is_next_number(before, piece)
+    goes_on = before.has_action or _is_next_number(before, piece) or _has_same(before)
     heads = before.any_of(("volume", *EFFECT_KINDS)) and before.has_named_target
     headed = piece.joiner == ":" and heads and not before.numbers()  # "drums gain: -3"
     measures = goes_on and piece.lexemes[0].has("by") and not before.numbers()  # "quieter! by 4"
     goes_on = measures or (goes_on and piece.joiner not in {".", ":"})
     if _is_only_parameters(piece) and (headed or goes_on):
         return piece
+    if _has_same(before) and piece.joiner in {",", "but"} and _is_only_more_or_less(piece):
+        return piece  # "the same on the bass, but a bit less"
     if _scopes(before, piece):
         return piece.without(lambda item: item.has("only"))
     return piece if elaborates(before, piece) else None

@@ -20,7 +20,9 @@ def is_left_alone(clause: Clause, named: Named) -> bool:
     if clause.has("leave") and silent and not named.is_empty:
         return True  # "but keep the bass muted"
     if clause.has("leave") and not clause.any_of(("remove", "only", "mute", "off")):
+        stays = any(item.text in {"stay", "stays", "remain", "remains"} for item in clause.lexemes)
         wants_state = clause.any_of(("up", "down", "tone", "side", "small")) and clause.has("set")
+        wants_state = wants_state and not stays  # "make sure the bass stays quiet"
         wants_state = wants_state or any(number.signed for number in clause.numbers())
         return not wants_state
     if clause.has("leave") and clause.has("remove") and "out" not in clause.text.split():

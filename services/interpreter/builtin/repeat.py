@@ -8,9 +8,7 @@ from mixdown.mix import MASTER, EqBand
 from services.interpreter.builtin import amounts
 from services.interpreter.builtin.clauses import Clause
 from services.interpreter.builtin.conversation import Past, direction_of
-from services.interpreter.builtin.effects import (
-    UnclearError,
-)
+from services.interpreter.builtin.effects import NOT_SO_FAR, UnclearError
 from services.interpreter.builtin.evidence import check_repeated, has_own_content
 from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.replacing import read_new_value, read_removal
@@ -43,7 +41,8 @@ def read_reference(turn: Turn, clause: Clause, named: Named) -> bool:
         return True
     if read_step(turn, clause, named):
         return True
-    limited = clause.has("pronoun", "same") and clause.has("only") and len(clause.numbers()) == 1
+    limited = clause.has("pronoun", "same") and len(clause.numbers()) == 1
+    limited = limited and (clause.has("only") or bool(named.targets))
     if has_own_content(clause.without(lambda item: limited and bool(item.number))):
         return False
     if clause.has("pronoun", "same") or _is_also(clause, named) or clause.has("instead"):
@@ -99,7 +98,9 @@ def _only_lowered(past: Past) -> bool:
     )
 
 
-_NOT_SO_MUCH = {"not that much", "not so much", "not quite that much", "not quite so much"}
+_NOT_SO_MUCH = NOT_SO_FAR | {
+    "not that much", "not so much", "not quite that much", "not quite so much",
+}  # fmt: skip
 
 
 def _is_not_so_much(clause: Clause) -> bool:

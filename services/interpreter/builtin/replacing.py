@@ -80,6 +80,8 @@ def read_new_value(turn: Turn, clause: Clause, named: Named) -> bool:
         for item in clause.lexemes
     ):
         return False
+    if clause.any_of(("up", "down")) and not corrects:
+        return False  # "dial it back 1 dB" goes on from what is set
     past = turn.conversation.latest_change()
     if past is None or len({edit.setting for edit in past.edits}) != 1:
         return False

@@ -8,6 +8,7 @@ from mixdown.mix import MASTER
 from services.interpreter.builtin.clauses import EFFECT_KINDS, NAMED_KINDS, Clause, is_filler
 from services.interpreter.builtin.effects import UnclearError
 from services.interpreter.builtin.named import Named
+from services.interpreter.language.word_classes import COPULAS
 
 
 def check_clear(clause: Clause, named: Named) -> None:
@@ -28,6 +29,8 @@ def check_clear(clause: Clause, named: Named) -> None:
         raise UnclearError("That part itself, or all parts?")
     if _tells_of_mistake(clause):
         raise UnclearError("What should it be instead?")
+    if _is_about_nothing(clause, named):
+        raise UnclearError("What should I do, then?")
     if _is_to_stop(clause):
         raise UnclearError("None at all, or only no more than there is?")
     if _is_moved_away(clause):
@@ -56,6 +59,21 @@ def _tells_of_mistake(clause: Clause) -> bool:
     """Whether something is told to be wrong: "the reverb is on the wrong thing"."""
     wrong = any(i.text.startswith("wrong") and not i.has("opposite") for i in clause.lexemes)
     return wrong and (clause.has_action or clause.any_of(("set", "add")))
+
+
+def _is_about_nothing(clause: Clause, named: Named) -> bool:
+    """Whether nothing is to be changed: "turn nothing down"."""
+    place = clause.index("none")
+    led = place > 0 and clause.lexemes[place - 1].has("to")  # "turn it down to nothing"
+    if led:
+        return clause.has("down") and not clause.any_of(EFFECT_KINDS)
+    return (
+        place > 0
+        and clause.lexemes[place].text == "nothing"
+        and named.is_empty
+        and not named.pronoun
+        and clause.any_of(("up", "down"))
+    )
 
 
 def _is_to_stop(clause: Clause) -> bool:
@@ -90,12 +108,17 @@ _WHOLE = ("target", "six", "group", "file", "reverb", "compression", "tone", "re
 
 
 def _counts_shares(clause: Clause) -> bool:
-    """Whether something is only counted: "3 out of 4 stems sound good"."""
-    items = clause.lexemes
-    return any(
-        item.text in {"out of", "of"} and items[i].number and items[i + 2].number
-        for i, item in enumerate(items[1:-1])
-    )
+    """Whether something is only counted: "3 out of 4 stems sound good", "half of it is gone"."""
+    items = [item for item in clause.lexemes if not item.has("filler", "article")]
+    for index, item in enumerate(items[:-2]):
+        between, following = items[index + 1], items[index + 2]
+        if item.number and between.text in {"out of", "of"} and following.number:
+            return True
+        counts = item.has("half") or (item.number is not None and not item.number.unit)
+        named = any(between.has(kind) for kind in (*NAMED_KINDS, "of"))
+        if index == 0 and counts and named and following.text.split()[0] in COPULAS:
+            return True
+    return False
 
 
 def _counts_parts(clause: Clause) -> bool:

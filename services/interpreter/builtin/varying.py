@@ -26,7 +26,7 @@ from services.interpreter.builtin.named import Named
 from services.interpreter.builtin.turn import Turn
 from services.interpreter.edits import apply_edits
 from services.interpreter.intent import Adjustment, CompressionChange, Edit
-from services.interpreter.language.word_classes import CURING, EASING
+from services.interpreter.language.word_classes import CURING, EASING, WHOLLY
 
 STEPS = {
     "gain_db": GAIN_STEP_DB,
@@ -105,6 +105,8 @@ def read_step(turn: Turn, clause: Clause, named: Named) -> bool:
     level = _pressed(turn, clause, named)
     if level:
         return vary(turn, clause, last_change(turn), sign=level, share=1.0)
+    if _goes_to_the_end(turn, clause, named):
+        return True
     if _wants_more_of_last(turn, clause, named):
         return vary(turn, clause, last_change(turn), sign=1, share=1.0)
     return _read_another(turn, clause, named)
@@ -121,6 +123,27 @@ def _eases_last(turn: Turn, clause: Clause, named: Named) -> bool:
         return False
     eases = any(item.text in EASING or item.text in CURING for item in clause.lexemes)
     return eases and all(edit.setting in AMOUNTS for edit in past.edits)
+
+
+def _goes_to_the_end(turn: Turn, clause: Clause, named: Named) -> bool:
+    """Reads "all the way" as the end of what was just moved: a position, an amount."""
+    said = [item for item in clause.lexemes if not (item.mark or is_filler(item))]
+    if not said or turn.edits or not all(item.text in WHOLLY for item in said):
+        return False
+    past = turn.conversation.latest_change()
+    movable = AMOUNTS | {"pan"}
+    if past is None or past.exchange is not turn.conversation.newest or not named.is_empty:
+        return False
+    edits = [
+        replace(edit, change=Adjustment(float(direction_of(edit.change) or 1), False))
+        for edit in past.edits
+        if edit.setting in movable
+    ]
+    if len(edits) != len(past.edits) or not edits:
+        return False
+    turn.add_edits(edits)
+    turn.name(dict.fromkeys(edit.target for edit in edits))
+    return True
 
 
 _HARDER = {"harder", "heavier", "stronger", "tighter"}
@@ -152,7 +175,7 @@ def _wants_more_of_last(turn: Turn, clause: Clause, named: Named) -> bool:
         and named.pronoun in {"it", "that"}
         and past is not None
         and bool(past.edits)
-        and all(edit.setting in AMOUNTS for edit in past.edits)
+        and all(edit.setting in AMOUNTS or edit.setting == "compression" for edit in past.edits)
     )
 
 

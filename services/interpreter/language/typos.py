@@ -43,7 +43,7 @@ def _nearest(word: str) -> str:
     close = [
         (found, int(distance))
         for found, distance, _ in process.extract(
-            word, _candidates(), scorer=OSA.distance, score_cutoff=allowed, limit=12
+            word, _candidates(word[0], word[1]), scorer=OSA.distance, score_cutoff=allowed, limit=12
         )
         if _is_plausible(word, found)
     ]
@@ -80,9 +80,14 @@ def _preferred(word: str, nearest: list[str]) -> str:
     return same_end[0] if len(same_end) == 1 else word
 
 
-@lru_cache(maxsize=1)
-def _candidates() -> list[str]:
-    return sorted(word for word in vocabulary().words if len(word) >= MIN_LENGTH)
+@lru_cache(maxsize=1024)
+def _candidates(first: str, second: str) -> list[str]:
+    """Returns the known words that may be meant by a word with these first two letters."""
+    return sorted(
+        word
+        for word in vocabulary().words
+        if len(word) >= MIN_LENGTH and (word[0] == first or word[:2] == second + first)
+    )
 
 
 def _is_plausible(word: str, found: str) -> bool:

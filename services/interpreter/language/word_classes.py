@@ -133,6 +133,7 @@ OTHER_TIMES = frozenset({
 SUPPOSING = (
     "imagine ", "picture ", "suppose ", "supposed ", "supposing ", "say the ", "had i ", "had you ",
     "had we ", "there was ", "there were ", "there will ", "back then ",
+    "every time ", "each time ", "whenever ", "next time ", "any time ",
 )  # fmt: skip
 """What opens something that is only thought of, or past."""
 
