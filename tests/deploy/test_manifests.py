@@ -27,6 +27,7 @@ from tests.deploy.rendering import (
     manifests,
     rendered,
 )
+from tests.patience import PATIENCE_SECONDS
 
 ENVOY = Path(sys.executable).with_name("envoy")
 FOLDERS = ("base", *(f"overlays/{name}" for name in OVERLAYS))
@@ -131,7 +132,11 @@ def test_the_real_envoy_starts_and_drains_as_its_container_does(folder, tmp_path
             assert _answers(ports["8080"], process)
             told = drain[-1].replace("9901", str(ports["9901"])).replace("sleep 100", "true")
             done = subprocess.run(
-                [*drain[:-1], told], capture_output=True, check=False, text=True, timeout=30
+                [*drain[:-1], told],
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=PATIENCE_SECONDS,
             )
             assert done.returncode == 0, done.stderr
             assert done.stdout.startswith("HTTP/1.1 200"), done.stdout
@@ -141,7 +146,8 @@ def test_the_real_envoy_starts_and_drains_as_its_container_does(folder, tmp_path
 
 
 def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
-    for _ in range(300):
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < limit:
         if process.poll() is not None:
             return False
         try:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 
+import pytest
+
 from services.gateway.files import CHUNK_BYTES, Files
 from services.runtime.blobs.memory import MemoryBlobStore
 
@@ -40,12 +42,18 @@ async def test_many_readers_get_smaller_chunks_and_the_last_one_large_ones_again
     assert alone[0] == CHUNK_BYTES
 
 
-async def test_who_is_slow_gets_small_chunks_until_it_is_quick_again():
+async def test_who_is_slow_gets_small_chunks_until_it_is_quick_again(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def be_slow_after(seconds: float) -> None:
+        monkeypatch.setattr("services.gateway.files._SLOW_SECONDS", seconds)
+
     files, sha256 = stored()
     async with contextlib.aclosing(files.read(sha256, 0)) as reader:
         first = await anext(reader)
-        await asyncio.sleep(0.5)
+        be_slow_after(0.0)
         second = await anext(reader)
+        be_slow_after(3600.0)
         third = await anext(reader)
     assert len(second) < len(first) == len(third)
     assert first + second + third == CONTENT[: len(first + second + third)]
