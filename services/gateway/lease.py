@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 2.0
-_WATCH_AFTER_SECONDS = 1.0  # most turns have ended by then
+_WATCH_AFTER_SECONDS = 2.0  # most turns have ended by then
 _AFTER_ALL_EVENTS = 2**31 - 1
 
 

@@ -13,7 +13,6 @@ from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.interpreter.v1 import interpreter_pb2
-from mixdown.mix.v1 import mix_pb2
 from mixdown.remixer.v1 import remixer_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway import metrics
@@ -27,6 +26,7 @@ from services.gateway.backends import (
 )
 from services.gateway.lease import LeasedTurn, duration
 from services.gateway.playback import Playback
+from services.gateway.renders import RenderAhead, render_request
 from services.runtime.interceptors import ServiceUnavailableError
 
 _log = structlog.get_logger("mixdown.gateway.turn")
@@ -63,6 +63,7 @@ class TurnWork:
         leased: The turn, as ours.
         work: The turn with its session, track and context.
         playback: What is known of the turn, and who listens.
+        ahead: A render that was asked for already.
         patience_seconds: How long services that are away or busy are waited for.
         last_attempt: Whether a service that stays away ends the turn.
     """
@@ -73,6 +74,7 @@ class TurnWork:
         leased: LeasedTurn,
         work: session_pb2.Work,
         playback: Playback,
+        ahead: RenderAhead | None = None,
         *,
         patience_seconds: float,
         last_attempt: bool,
@@ -82,6 +84,7 @@ class TurnWork:
         self._leased = leased
         self._work = work
         self._playback = playback
+        self._ahead = ahead
         self._patience_seconds = patience_seconds
         self._last_attempt = last_attempt
 
@@ -142,15 +145,8 @@ class TurnWork:
         if not interpreted.outputs:
             await self._complete([], [])
             return
-        # A separation hands out audio as it is, whatever the mix.
-        neutral = interpreted.intent.WhichOneof("kind") == "separation"
-        request = remixer_pb2.RenderRequest(
-            track=self._work.track.blob,
-            mix=mix_pb2.Mix() if neutral else interpreted.mix,
-            outputs=interpreted.outputs,
-            format=self._work.turn.format,
-            model=self._work.session.model,
-        )
+        work = self._work
+        request = render_request(work.track.blob, work.session.model, interpreted, work.turn.format)
         async for attempt in self._attempts():
             with attempt:
                 await self._stream(request)
@@ -160,7 +156,7 @@ class TurnWork:
         request.offsets_bytes.clear()
         request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
         request.background = not self._playback.listener.is_present
-        call = self._remixer.Render(request)
+        call = (self._ahead and self._ahead.take(request)) or self._remixer.Render(request)
         # What finishes last is stored with the end of the turn, in one call.
         finished: list[conversation_pb2.OutputFinished] = []
         try:

@@ -1,34 +1,28 @@
-"""Turns: begun, followed, taken up again, cancelled."""
+"""Turns: begun, followed, taken up again, cancelled; a task and a stream for each."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import grpc
 import structlog
 from grpc import aio
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
 from services.gateway import metrics
-from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient, reason_of
-from services.gateway.errors import LeaseLostError
+from services.gateway.backends import SESSION_TIMEOUT_SECONDS, Backends, is_transient
+from services.gateway.claims import Claims
 from services.gateway.files import Files
-from services.gateway.lease import LeasedTurn, duration, granted, let_rest
+from services.gateway.following import Following
 from services.gateway.listener import Listener, Wish
-from services.gateway.playback import Playback
+from services.gateway.renders import Renders
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn_work import TurnWork
 from services.runtime import context as request_context
-from services.runtime import logs, tracing
-from services.runtime.rpc_tracing import link_to
+from services.runtime import tracing
 
 _log = structlog.get_logger("mixdown.gateway.turns")
-
-_CLAIM_PAUSE_SECONDS = 0.3
 
 
 class TurnStream:
@@ -69,14 +63,14 @@ class Turns:
 
     def __init__(self, backends: Backends, files: Files, settings: GatewaySettings) -> None:
         self._backends = backends
-        self._files = files
         self._settings = settings
-        self._holder = f"gateway@{socket.gethostname()}"
+        self._claims = Claims(backends.session, settings.lease_seconds)
+        self._renders = Renders(backends.remixer)
+        self._following = Following(backends, files, settings, self._claims)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ours: dict[str, LeasedTurn] = {}
         self._background = 0
         self._news = asyncio.Event()
-        metrics.observe_turns(lambda: len(self._ours))
+        metrics.observe_turns(lambda: self._following.working_count)
 
     def begin(
         self,
@@ -93,16 +87,21 @@ class Turns:
             detached: Whether the turn goes on when the caller goes away.
         """
         listener = Listener(wish)
-        request.holder = self._holder
-        request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
 
         async def work() -> None:
-            begun = await self._granted(
-                self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
-                detached=detached,
-            )
-            listener.turn_id = begun.turn.turn_id
-            await self._follow(request.user_id, listener, begun, detached=detached)
+            ahead = self._renders.ask_ahead(request)
+            try:
+                begun = await self._claims.begin(request, detached=detached)
+                if ahead is not None and not begun.HasField("lease"):
+                    ahead.drop()  # it has ended, or others work on it
+                self._renders.learn(begun)
+                listener.turn_id = begun.turn.turn_id
+                await self._following.follow(
+                    request.user_id, listener, begun, ahead, detached=detached
+                )
+            finally:
+                if ahead is not None:
+                    ahead.drop()
 
         return self._stream(listener, work, detached=detached)
 
@@ -112,29 +111,17 @@ class Turns:
         Args:
             request: The turn; who holds it is filled in.
         """
-        request.holder = self._holder
-        request.lease_duration.CopyFrom(duration(self._settings.lease_seconds))
-        begun = await self._granted(
-            self._backends.session.BeginTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
-            detached=True,
-        )
-        if begun.HasField("lease"):
-            await self._backends.session.ReleaseTurn(
-                session_pb2.ReleaseTurnRequest(
-                    turn_id=begun.turn.turn_id, lease_token=begun.lease.token, go_on=True
-                ),
-                timeout=SESSION_TIMEOUT_SECONDS,
-            )
-            begun.turn.state = conversation_pb2.Turn.STATE_PENDING
-            self._news.set()
-        return begun.turn
+        begun = await self._claims.begin(request, detached=True)
+        turn = await self._claims.leave_to_others(begun)
+        self._news.set()
+        return turn
 
     def watch(self, user: str, turn_id: str, wish: Wish) -> TurnStream:
         """Streams a turn's events, and goes on with it where nobody else does."""
         listener = Listener(wish, turn_id)
 
         async def work() -> None:
-            await self._follow(user, listener, None, detached=False)
+            await self._following.follow(user, listener, None, detached=False)
 
         return self._stream(listener, work, detached=False)
 
@@ -146,8 +133,7 @@ class Turns:
         )
         if turn.state == conversation_pb2.Turn.STATE_CANCELLED:
             metrics.count_cancelled()
-        if turn.state == conversation_pb2.Turn.STATE_CANCELLED and turn_id in self._ours:
-            self._ours[turn_id].lose()  # other replicas notice when they renew or write
+            self._following.lose(turn_id)  # other replicas notice when they renew or write
         return turn
 
     async def take_over(self) -> None:
@@ -170,14 +156,8 @@ class Turns:
                 _log.info("nothing_taken_over", code=error.code().name)
 
     async def _take_over_one(self) -> bool:
-        request = session_pb2.ClaimExpiredTurnRequest(
-            holder=self._holder, lease_duration=duration(self._settings.lease_seconds)
-        )
-        claimed = await self._granted(
-            self._backends.session.ClaimExpiredTurn(request, timeout=SESSION_TIMEOUT_SECONDS),
-            detached=True,
-        )
-        if not claimed.HasField("turn"):
+        claimed = await self._claims.claim_any()
+        if claimed is None:
             return False
         if claimed.HasField("lease"):
             metrics.TAKEOVERS.inc()
@@ -191,7 +171,7 @@ class Turns:
     async def _go_on(self, claimed: session_pb2.Work, listener: Listener) -> None:
         """Works on a turn in the background."""
         try:
-            await self._follow(claimed.user_id, listener, claimed, detached=True)
+            await self._following.follow(claimed.user_id, listener, claimed, detached=True)
         finally:
             self._background -= 1
             self._news.set()  # there is room for another
@@ -226,132 +206,3 @@ class Turns:
         if not task.cancelled() and (error := task.exception()) is not None:
             # A reader that is still there gets it too; without one this is its only trace.
             _log.info("turn_interrupted", error=repr(error))
-
-    async def _follow(
-        self,
-        user: str,
-        listener: Listener,
-        work: session_pb2.Work | None,
-        *,
-        detached: bool,
-    ) -> None:
-        """Works on a turn, or follows whoever does, until the turn has ended."""
-        playback = Playback(self._files, listener)
-        logs.bind(turn_id=listener.turn_id)
-        request_context.forward(turn_id=listener.turn_id)
-        while not playback.log.ended:
-            if work is not None and work.HasField("lease"):
-                try:
-                    await self._work(work, playback, detached=detached)
-                except LeaseLostError:
-                    _log.info("lease_lost")
-                work = None
-                continue
-            await self._follow_stored(user, playback)
-            if not playback.log.ended:
-                work = await self._claim(user, listener.turn_id, detached=detached)
-                if work is not None and work.turn.state == conversation_pb2.Turn.STATE_WAITING:
-                    await self._wait_in_line(user, listener, detached=detached)
-
-    async def _work(
-        self,
-        work: session_pb2.Work,
-        playback: Playback,
-        *,
-        detached: bool,
-    ) -> None:
-        turn_id = work.turn.turn_id
-        leased = LeasedTurn(
-            self._backends.session,
-            work.user_id,
-            turn_id,
-            work.lease.token,
-            self._settings.lease_seconds,
-            goes_on=detached,
-        )
-        self._ours[turn_id] = leased
-        link_to(work.trace_parent)
-        try:
-            with metrics.working():
-                await TurnWork(
-                    self._backends,
-                    leased,
-                    work,
-                    playback,
-                    patience_seconds=self._settings.patience_seconds,
-                    last_attempt=detached
-                    or work.turn.attempt_count >= self._settings.turn_attempts,
-                ).run()
-        finally:
-            if self._ours.get(turn_id) is leased:
-                del self._ours[turn_id]
-
-    async def _follow_stored(self, user: str, playback: Playback) -> None:
-        """Shows what is stored and what others store, until the turn or their lease ends."""
-        call = self._backends.session.WatchEvents(
-            session_pb2.WatchEventsRequest(
-                user_id=user,
-                turn_id=playback.listener.turn_id,
-                after_sequence=playback.log.sequence,
-            )
-        )
-        try:
-            async for event in call:
-                await playback.show(event)
-        except aio.AioRpcError as error:
-            if reason_of(error) != "SHUTTING_DOWN":
-                raise
-            await asyncio.sleep(_CLAIM_PAUSE_SECONDS)  # then another replica is asked
-        finally:
-            call.cancel()  # does nothing to a call that has ended
-
-    async def _wait_in_line(self, user: str, listener: Listener, *, detached: bool) -> None:
-        """Waits until the turns before this one have ended, and tells how many there are."""
-        call = self._backends.session.WatchLine(
-            session_pb2.WatchLineRequest(user_id=user, turn_id=listener.turn_id)
-        )
-        try:
-            async for place in call:
-                await listener.passing(
-                    progress=conversation_pb2.Progress(
-                        stage=conversation_pb2.Progress.STAGE_WAITING,
-                        queue_position=place.turns_ahead,
-                    )
-                )
-        except aio.AioRpcError as error:
-            if not is_transient(error):
-                raise
-            await asyncio.sleep(_CLAIM_PAUSE_SECONDS)  # then another replica is asked
-        except asyncio.CancelledError:
-            if not detached:
-                await let_rest(self._backends.session, listener.turn_id)
-            raise
-        finally:
-            call.cancel()  # does nothing to a call that has ended
-
-    async def _granted(
-        self, asked: Awaitable[session_pb2.Work], *, detached: bool
-    ) -> session_pb2.Work:
-        return await granted(self._backends.session, asked, goes_on=detached)
-
-    async def _claim(self, user: str, turn_id: str, *, detached: bool) -> session_pb2.Work | None:
-        """Takes a turn that rests; None where somebody else was faster, or it has ended."""
-        try:
-            return await self._granted(
-                self._backends.session.ClaimTurn(
-                    session_pb2.ClaimTurnRequest(
-                        user_id=user,
-                        turn_id=turn_id,
-                        holder=self._holder,
-                        lease_duration=duration(self._settings.lease_seconds),
-                    ),
-                    timeout=SESSION_TIMEOUT_SECONDS,
-                ),
-                detached=detached,
-            )
-        except aio.AioRpcError as error:
-            if reason_of(error) not in {"TURN_LEASED", "TURN_ENDED"}:
-                raise
-            if error.code() == grpc.StatusCode.ABORTED:
-                await asyncio.sleep(_CLAIM_PAUSE_SECONDS)
-            return None
