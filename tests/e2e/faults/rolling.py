@@ -94,10 +94,12 @@ class RollingCluster(Cluster):
         assert status == 0, self.log(name)
 
     def _wait_until_found(self, name: str) -> None:
-        wanted = f"{name}::{self.address(name)}::health_flags::healthy"
+        # The gateways are two clusters: of turns, and of all else.
+        clusters = (name, "gateway-turns") if name == "gateway" else (name,)
+        wanted = {f"{each}::{self.address(name)}::health_flags::healthy" for each in clusters}
         limit = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            if wanted in self._clusters():
+            if wanted <= set(self._clusters()):
                 return
             if time.monotonic() > limit:
                 raise RuntimeError(f"Envoy does not find {name}: {self.log(name)}")
@@ -121,7 +123,9 @@ class RollingCluster(Cluster):
         )
         config = yaml.safe_load(render(settings))
         for cluster in config["static_resources"]["clusters"]:
-            other = self._others[cluster["name"]]
+            other = self._others.get(cluster["name"].partition("-")[0])
+            if other is None:  # not one of ours, but of Envoy itself
+                continue
             address = {"socket_address": {"address": "127.0.0.1", "port_value": other}}
             cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].append(
                 {"endpoint": {"address": address}}
