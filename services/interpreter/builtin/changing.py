@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.interpreter.builtin import amounts, timbre
 from services.interpreter.builtin.clauses import COLORING_KINDS, Clause
+from services.interpreter.builtin.effects import UnclearError
 
 EQ_KINDS = ("region", "eq")
 
@@ -29,6 +30,9 @@ def kind_of_change(clause: Clause, *, bass_is_tone: bool) -> str:
     if frequencies or clause.any_of(EQ_KINDS) or bass_is_tone or _is_plain_frequency(clause):
         return "eq"
     if clause.numbers("semitone") and not amounts.says_part(clause):
+        levels = clause.previous is not None and clause.previous.numbers("db", "percent")
+        if levels and amounts.thirds(clause) and not clause.has("pitch"):
+            raise UnclearError("Is that an interval, or a part of the loudness?")
         return "pitch"
     if clause.any_of(("side", "pan")):
         return "pan"

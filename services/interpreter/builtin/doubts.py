@@ -203,7 +203,20 @@ def _names_something_else(stretch: Stretch) -> bool:
     return False
 
 
+def _has_relative_command(stretch: Stretch) -> bool:
+    """Whether what is excepted is to change, too: "… except the bass which goes up 1"."""
+    items = stretch.said.lexemes
+    for index in range(stretch.core + 1, len(items) - 1):
+        rest = Clause(items[index + 1 :])
+        if items[index].text not in {"which", "who"} or items[index + 1].text in COPULAS:
+            continue
+        if rest.numbers() and rest.any_of(("up", "down")) and not is_complaint(rest):
+            return True
+    return False
+
+
 DOUBTS = (
+    _has_relative_command,
     _has_unread_subject,
     _has_unread_object,
     _has_other_subject,

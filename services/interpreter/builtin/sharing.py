@@ -59,12 +59,29 @@ def softened(clauses: list[Clause]) -> list[Clause]:
     ]
 
 
+def _turns_round(before: Clause, clause: Clause) -> bool:
+    """Whether as much goes the other way: "an octave down on the bass and up on the drums"."""
+    numbers = before.numbers("semitone", "db")
+    first = next((item for item in clause.lexemes if not item.has("filler")), None)
+    if len(numbers) != 1 or len(before.numbers()) != 1 or clause.numbers() or first is None:
+        return False
+    if not (first.has("up", "plain") or first.has("down", "plain")) or numbers[0].signed:
+        return False
+    ways = ("up", "down", "in", "target", "six", "filler", "and")
+    bare = all(any(item.has(kind) for kind in ways) for item in clause.lexemes)
+    opposite = before.has("down") if first.has("up") else before.has("up")
+    return bare and opposite and first.text in {"up", "down"} and clause.joiner in {"and", ","}
+
+
 def carried(clauses: list[Clause]) -> list[Clause]:
     """Carries operators on: "remove reverb and compression", "cut 3 dB at 1k and 2 dB at 3k"."""
     kinds = ("reverb", "compression", "eq", "filter", *COLORING_KINDS)
     result: list[Clause] = []
     for clause in clauses:
         before = result[-1] if result else None
+        if before is not None and _turns_round(before, clause):
+            number = next(item for item in before.lexemes if item.number)
+            clause = replace(clause, lexemes=(*clause.lexemes, number))  # noqa: PLW2901
         if (
             before is not None
             and clause.joiner in {"and", ","}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 from mixdown.mix import EqBand, EqType, Filter, FilterType, TargetSettings
 from services.interpreter.builtin.amounts import (
@@ -188,6 +189,7 @@ def _places(
         is_range = len(frequencies) == 2 and (
             frequencies[1].is_range_end
             or clause.has("bound", "between")
+            or _is_one_to_other(clause)
             or "from" in clause.text.split()
         )
         if is_range:
@@ -201,6 +203,17 @@ def _places(
     if not regions and kind in {"low_shelf", "high_shelf"}:
         regions = ["low" if kind == "low_shelf" else "high"]
     return [(kind or REGIONS[name][0], REGIONS[name][1], 1.0) for name in regions]
+
+
+def _is_one_to_other(clause: Clause) -> bool:
+    """Whether nothing but "to" stands between two numbers: "cut 200 to 400 by 3", "2k-4k"."""
+    items = clause.lexemes
+    return any(
+        a.number and b.number and a.number.unit == b.number.unit == "hz" for a, b in pairwise(items)
+    ) or any(
+        item.number and items[i + 1].text == "to" and items[i + 2].number
+        for i, item in enumerate(items[:-2])
+    )
 
 
 def _cleared_bands(

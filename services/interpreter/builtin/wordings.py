@@ -20,7 +20,7 @@ from services.interpreter.builtin.clauses import (
 from services.interpreter.builtin.particles import phrasal_verbs, taken_out, without_particles
 from services.interpreter.builtin.present import without_present
 from services.interpreter.builtin.wholes import with_wholes
-from services.interpreter.language.lexemes import Lexeme
+from services.interpreter.language.lexemes import Lexeme, Number
 from services.interpreter.language.word_classes import COPULAS, OWNING
 
 
@@ -37,6 +37,7 @@ def plainly(lexemes: list[Lexeme]) -> list[Lexeme]:
         _not_only,
         _without_rejected,
         _by_factors,
+        _bare_octaves,
         _without_listening_places,
         phrasal_verbs,
         _without_keeping_on,
@@ -241,6 +242,26 @@ def _by_factors(lexemes: list[Lexeme]) -> list[Lexeme]:
         else:
             result.append(item)
     return result
+
+
+def _bare_octaves(lexemes: list[Lexeme]) -> list[Lexeme]:
+    """Reads "octave down" as "an octave down"."""
+    return [
+        Lexeme(item.text, number=_STEPS[item.text], place=item.place)
+        if item.text in _STEPS and _is_moved(lexemes, index)
+        else item
+        for index, item in enumerate(lexemes)
+    ]
+
+
+def _is_moved(lexemes: list[Lexeme], index: int) -> bool:
+    beside = (*lexemes[max(0, index - 1) : index], *lexemes[index + 1 : index + 2])
+    return lexemes[index].has("unit") and any(
+        found.has("up", "plain") or found.has("down", "plain") for found in beside
+    )
+
+
+_STEPS = {"octave": Number(12.0, "semitone"), "semitone": Number(1.0, "semitone")}
 
 
 _BASS = Lexeme("bass", (("target", "bass"),))
