@@ -108,6 +108,9 @@ class TurnWork:
                 metrics.count_failed(failure.error)
             else:
                 metrics.count_completed(interpreted, time.monotonic() - began)
+            finally:
+                if self._ahead is not None:
+                    self._ahead.drop()
 
     async def _interpret(self) -> conversation_pb2.Interpreted:
         known = self._playback.log.interpreted
@@ -117,6 +120,7 @@ class TurnWork:
             interpretation = self._work.given
         else:
             interpretation = await self._ask_interpreter()
+        self._ask_ahead(interpretation)
         try:
             event = await self._leased.record(interpretation)
         except aio.AioRpcError as error:
@@ -125,6 +129,13 @@ class TurnWork:
             raise _TurnFailedError(error_message(error)) from error
         await self._playback.show(event)
         return event.interpreted
+
+    def _ask_ahead(self, meaning: interpreter_pb2.Interpretation) -> None:
+        """Asks for the render while what is meant is stored: both take some time to begin."""
+        # What undo and redo lead to is known only when they are stored.
+        is_known = meaning.intent.WhichOneof("kind") != "history"
+        if self._ahead is None and meaning.outputs and is_known:
+            self._ahead = RenderAhead(self._remixer, self._request(meaning))
 
     async def _ask_interpreter(self) -> interpreter_pb2.Interpretation:
         await self._playback.listener.passing(
@@ -145,17 +156,22 @@ class TurnWork:
         if not interpreted.outputs:
             await self._complete([], [])
             return
-        work = self._work
-        request = render_request(work.track.blob, work.session.model, interpreted, work.turn.format)
         async for attempt in self._attempts():
             with attempt:
-                await self._stream(request)
+                await self._stream(self._request(interpreted))
+
+    def _request(
+        self, meaning: conversation_pb2.Interpreted | interpreter_pb2.Interpretation
+    ) -> remixer_pb2.RenderRequest:
+        """Returns what is asked of the remixer now."""
+        work = self._work
+        request = render_request(work.track.blob, work.session.model, meaning, work.turn.format)
+        request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
+        request.background = not self._playback.listener.is_present
+        return request
 
     async def _stream(self, request: remixer_pb2.RenderRequest) -> None:
         """Hands out what the remixer makes, and completes the turn when that has ended."""
-        request.offsets_bytes.clear()
-        request.offsets_bytes.update(self._playback.offsets_bytes(request.outputs))
-        request.background = not self._playback.listener.is_present
         call = (self._ahead and self._ahead.take(request)) or self._remixer.Render(request)
         # What finishes last is stored with the end of the turn, in one call.
         finished: list[conversation_pb2.OutputFinished] = []

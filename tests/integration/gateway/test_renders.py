@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ from grpc import aio
 from mixdown.audio.v1 import audio_pb2
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
+from mixdown.interpreter.v1 import interpreter_pb2, interpreter_pb2_grpc
 from mixdown.mix import EqBand, Mix, TargetSettings
 from mixdown.mix.protobuf import mix_to_message
 from mixdown.mix.v1 import mix_pb2
@@ -163,3 +165,38 @@ async def test_what_is_asked_ahead_is_what_the_stored_turn_needs(
     blob, model = begun.track.blob, begun.session.model
     asked = render_request(blob, model, begun.events[-1].interpreted, begun.turn.format)
     assert asked == render_request(blob, model, request.given, request.format)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["vocals 3 dB louder, reverb on the drums, +5 dB at 3 kHz", "only the vocals"]
+)
+async def test_what_is_asked_for_a_prompt_is_what_the_stored_turn_needs(
+    suite: Suite, caller: Caller, song, prompt: str
+):
+    session = await caller.client.create_session(await caller.client.upload(song))
+    async with contextlib.AsyncExitStack() as stack:
+        channels = {
+            name: await stack.enter_async_context(aio.insecure_channel(suite.address(name)))
+            for name in ("session", "interpreter")
+        }
+        stub = session_pb2_grpc.SessionServiceStub(channels["session"])
+        begun = await stub.BeginTurn(
+            session_pb2.BeginTurnRequest(
+                user_id=dict(caller.metadata)["x-mixdown-user"],
+                session_id=session.session_id,
+                request_id="one",
+                prompt=prompt,
+            )
+        )
+        meaning = await interpreter_pb2_grpc.InterpreterServiceStub(
+            channels["interpreter"]
+        ).Interpret(interpreter_pb2.InterpretRequest(prompt=prompt, context=begun.context))
+        recorded = await stub.RecordInterpretation(
+            session_pb2.RecordInterpretationRequest(
+                turn_id=begun.turn.turn_id, lease_token=begun.lease.token, interpretation=meaning
+            )
+        )
+    assert meaning.outputs
+    said = (begun.track.blob, begun.session.model)
+    asked = render_request(*said, meaning, begun.turn.format)
+    assert asked == render_request(*said, recorded.interpreted, begun.turn.format)
