@@ -94,6 +94,8 @@ class S3Server:
                     *(f"-{part}.port={self._ports[part]}" for part in ("master", "volume")),
                     f"-filer.port={self._ports['filer']}",
                     *(f"-s3.port={self._ports['s3']}", "-s3.config=s3.json"),
+                    # Catalogs of tables, which would listen on ports that are always the same.
+                    *("-s3.port.iceberg=0", "-s3.port.lance=0"),
                     *("-volume.max=64", "-master.volumeSizeLimitMB=64"),
                     "-volume.preStopSeconds=0",
                 ],
