@@ -74,7 +74,7 @@ def with_bass_instruments(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "bass trombone" and "bass flute" as one instrument, which is no bass."""
     result: list[Lexeme] = []
     for item in lexemes:
-        if item.has("instrument_other") and result and result[-1].text == "bass":
+        if result and result[-1].text == "bass" and item.has("instrument_other"):
             said = result.pop()
             result.append(replace(item, text=f"bass {item.text}", place=said.place))
         else:

@@ -6,6 +6,8 @@ away only after "take the harshness …".
 
 from __future__ import annotations
 
+from functools import cache
+
 from services.interpreter.builtin.clauses import (
     EFFECT_KINDS,
     FARTHEST,
@@ -24,6 +26,8 @@ def phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
     """Reads "shut those drums up" as "mute those drums"."""
     result = list(lexemes)
     for index, item in enumerate(lexemes):
+        if item.text not in _verbs():
+            continue
         for place in range(index + 2, min(index + 2 + _LONGEST_OBJECT, len(lexemes))):
             reading = vocabulary().phrasal.get((item.text, _particle(lexemes[place])))
             if reading is not None and all(map(_is_object, lexemes[index + 1 : place])):
@@ -33,6 +37,11 @@ def phrasal_verbs(lexemes: list[Lexeme]) -> list[Lexeme]:
             if not _is_object(lexemes[place - 1]):
                 break
     return result
+
+
+@cache
+def _verbs() -> frozenset[str]:
+    return frozenset(verb for verb, _ in vocabulary().phrasal)
 
 
 def _particle(item: Lexeme) -> str:
