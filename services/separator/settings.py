@@ -28,10 +28,11 @@ class SeparatorSettings(BlobSettings):
         default="auto",
         description=(
             "Arithmetic of the `cuda` and `openvino` devices. `int8` is for `openvino` alone: its "
-            "linear layers multiply integers, each token at a scale of its own, the rest is as "
-            "without. `auto` takes int8 on CPUs with AVX-512 VNNI and without matrix units, else "
-            "the fastest of 16 bits that the device has, and fp32 where that fails the parity "
-            "check. PyTorch on a CPU always computes in fp32."
+            "linear layers and attention's queries and keys are multiplied as integers, each "
+            "token at a scale of its own, the rest is as without. `auto` takes int8 on CPUs with "
+            "AVX-512 VNNI and without matrix units, else the fastest of 16 bits that the device "
+            "has, and fp32 where that fails the parity check. PyTorch on a CPU always computes in "
+            "fp32."
         ),
     )
     threads: int = Field(

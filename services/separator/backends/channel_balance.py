@@ -6,6 +6,9 @@ norm divides each channel by a factor, and the layers that read it multiply thei
 they compute what they did before, of numbers that are nearer to each other. (SmoothQuant, Xiao et
 al. 2023, arXiv:2211.10438, with its α = ½: channels and weights share the burden.)
 
+Attention's queries and keys are balanced in the same way: what a channel of the queries is
+multiplied by, that of the keys is divided by, and their products are what they were.
+
 The factors are taken from one signal. For others they may be less apt, and never wrong.
 """
 
@@ -18,6 +21,7 @@ import torch
 from demucs.htdemucs import HTDemucs
 from demucs.transformer import CrossTransformerEncoderLayer
 from torch import nn
+from torch.nn import functional
 
 _SMALLEST_SHARE = 0.01
 """Channels that are smaller than this share of the largest are taken for that large."""
@@ -43,6 +47,11 @@ def balance_channels(network: HTDemucs, mix: torch.Tensor) -> HTDemucs:
         norm.bias.data /= factors
         for weights in readers[norm]:
             weights.mul_(factors)
+    for attending, (queries, keys) in _largest_queries_and_keys(balanced, mix).items():
+        factors = (_floored(keys) / _floored(queries)).sqrt()
+        for weights in (attending.in_proj_weight.data, attending.in_proj_bias.data[:, None]):
+            weights[: len(factors)] *= factors[:, None]
+            weights[len(factors) : 2 * len(factors)] /= factors[:, None]
     return balanced
 
 
@@ -79,9 +88,32 @@ def _largest_by_channel(
     def watch(norm: nn.Module, _: Any, output: torch.Tensor) -> None:
         largest[norm] = output.detach().abs().flatten(0, -2).amax(0)
 
-    handles = [norm.register_forward_hook(watch) for norm in norms]
+    _run_watched(network, mix, [norm.register_forward_hook(watch) for norm in norms])
+    return largest
+
+
+def _largest_queries_and_keys(
+    network: HTDemucs, mix: torch.Tensor
+) -> dict[Any, tuple[torch.Tensor, torch.Tensor]]:
+    """Returns, by attention, the largest absolute values of its channels; keys less their mean."""
+    largest: dict[Any, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def watch(attending: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        weights, bias = attending.in_proj_weight.chunk(3), attending.in_proj_bias.chunk(3)
+        queries, keys = (
+            functional.linear(tokens, weights[part], bias[part]).detach()
+            for part, tokens in enumerate(inputs[:2])
+        )
+        keys -= keys.mean(1, keepdim=True)
+        largest[attending] = (queries.abs().amax((0, 1)), keys.abs().amax((0, 1)))
+
+    attentions = [part for part in network.modules() if isinstance(part, nn.MultiheadAttention)]
+    _run_watched(network, mix, [part.register_forward_pre_hook(watch) for part in attentions])
+    return largest
+
+
+def _run_watched(network: HTDemucs, mix: torch.Tensor, handles: list[Any]) -> None:
     with torch.no_grad():
         network(mix)
     for handle in handles:
         handle.remove()
-    return largest

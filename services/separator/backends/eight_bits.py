@@ -1,4 +1,4 @@
-"""Linear layers of a converted network in eight-bit integers, each token at a scale of its own.
+"""Linear layers and attention in eight-bit integers, each token at a scale of its own.
 
 CPUs with VNNI multiply eight-bit integers twice as fast as bf16. What they lack is range: numbers
 of one scale have 255 values between their extremes, and extremes fixed beforehand hold only for
@@ -14,6 +14,14 @@ one is as exact as that one.
 OpenVINO is told which products to compute in integers by how the graph is written: it looks for a
 rounding of constant range (`FakeQuantize`) before a multiplication with rounded weights, and takes
 the division before and the multiplication behind for what they are, operations by element.
+
+Attention compares each query q with each key k. Both are tokens, rounded in the same way; keys are
+less their mean m over all tokens, for softmax does not see what all scores of a query share:
+
+    softmax(q · k) = softmax(q · (k − m))
+
+What is then taken of the values, and the values, stay as they were. OpenVINO still computes such
+an attention in one piece.
 """
 
 from __future__ import annotations
@@ -69,6 +77,44 @@ def use_eight_bits(network: Any) -> int:
             consumer.replace_source_output(product.output(0))
     network.validate_nodes_and_infer_types()
     return len(layers)
+
+
+def use_eight_bit_scores(network: Any) -> int:
+    """Has the attention of a network compare queries with keys in integers.
+
+    Args:
+        network: An `openvino.Model`, changed in place.
+
+    Returns:
+        How many attentions do.
+    """
+    attentions = [node for node in network.get_ordered_ops() if _is_plain_attention(node)]
+    for attention in attentions:
+        attention.output(0).replace(_attend(*attention.input_values()).output(0))
+    network.validate_nodes_and_infer_types()
+    return len(attentions)
+
+
+def _is_plain_attention(node: Any) -> bool:
+    """Whether a node is attention with neither a mask nor a scale that is given to it."""
+    return (
+        node.get_type_name() == "ScaledDotProductAttention"
+        and node.get_input_size() == 3
+        and not node.get_attributes()["causal"]
+    )
+
+
+def _attend(queries: Any, keys: Any, values: Any) -> Any:
+    """Returns attention over `[batch, heads, tokens, width]`, its scores from integers."""
+    width = queries.get_shape()[-1]
+    mean = _ops.reduce_mean(keys, _ops.constant(np.array([-2])), keep_dims=True)
+    query_tokens, query_scale = _round_tokens(queries)
+    key_tokens, key_scale = _round_tokens(_ops.subtract(keys, mean))
+    by_key = _ops.transpose(key_scale, _ops.constant(np.array([0, 1, 3, 2])))
+    by_query = _ops.multiply(query_scale, _ops.constant(np.float32(width**-0.5)))
+    scores = _ops.matmul(query_tokens, key_tokens, False, True)
+    scores = _ops.multiply(_ops.multiply(scores, by_query), by_key)
+    return _ops.matmul(_ops.softmax(scores, -1), values, False, False)
 
 
 def _is_linear_layer(node: Any) -> bool:

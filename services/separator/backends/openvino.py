@@ -20,7 +20,11 @@ from demucs.htdemucs import HTDemucs
 from services.separator.backends.backend import DeviceMemoryError, SegmentBatch, StemBatch
 from services.separator.backends.channel_balance import balance_channels
 from services.separator.backends.channels_last import ChannelsLastCore, can_lie_channels_last
-from services.separator.backends.eight_bits import multiplies_eight_bits, use_eight_bits
+from services.separator.backends.eight_bits import (
+    multiplies_eight_bits,
+    use_eight_bit_scores,
+    use_eight_bits,
+)
 from services.separator.backends.parity import parity_probe
 from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
@@ -35,7 +39,7 @@ _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16", "int8"]
 
-GRAPH = 6
+GRAPH = 7
 """Raised whenever the same weights are converted to another graph than before."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
@@ -66,7 +70,7 @@ class OpenVinoBackend:
         cache_folder: Where converted networks are kept.
         threads: Threads that compute.
         precision: Arithmetic inside the graph. "int8" is that of the linear layers
-            (`eight_bits.py`); the rest is computed with the CPU's own.
+            and of attention's scores (`eight_bits.py`); the rest is computed with the CPU's own.
 
     Raises:
         BackendUnavailableError: a network is of another kind.
@@ -95,6 +99,7 @@ class OpenVinoBackend:
             graph = core.read_model(path)
             if eight:
                 use_eight_bits(graph)
+                use_eight_bit_scores(graph)
             compiled = core.compile_model(graph, "CPU", options)
             self._requests.append(compiled.create_infer_request())
 

@@ -14,9 +14,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from torch import nn
+from torch.nn import functional
 
 from services.separator.backends.channel_balance import balance_channels
-from services.separator.backends.eight_bits import multiplies_eight_bits, use_eight_bits
+from services.separator.backends.eight_bits import (
+    multiplies_eight_bits,
+    use_eight_bit_scores,
+    use_eight_bits,
+)
 from services.separator.backends.openvino import OpenVinoBackend, precisions
 from services.separator.backends.parity import measure_parity, parity_probe
 from services.separator.backends.quiet_openvino import openvino
@@ -25,6 +31,7 @@ from services.separator.models import describe_model
 from tests.separator_models import tiny_htdemucs
 
 TOKENS, INPUTS, OUTPUTS = 5, 64, 32
+HEADS, QUERIES, KEYS, WIDTH = 2, 48, 80, 64
 
 Floats = npt.NDArray[np.float32]
 
@@ -122,6 +129,87 @@ def test_the_compiled_layer_multiplies_integers() -> None:
     assert kinds["FullyConnected"] == "i8"
 
 
+def attention(*, causal: bool = False, mask: bool = False) -> Any:
+    """The network of one attention over `[1, heads, tokens, width]`, not yet in integers."""
+    ops = openvino.opset13
+    shapes = ([1, HEADS, QUERIES, WIDTH], [1, HEADS, KEYS, WIDTH], [1, HEADS, KEYS, WIDTH])
+    inputs = [ops.parameter(shape, np.float32) for shape in shapes]
+    masks = [ops.constant(np.zeros((QUERIES, KEYS), np.float32))] if mask else []
+    attended = ops.scaled_dot_product_attention(*inputs, *masks, causal=causal)
+    return openvino.Model([ops.result(attended)], inputs)
+
+
+@functools.cache
+def attention_in_integers() -> Any:
+    network = attention()
+    assert use_eight_bit_scores(network) == 1
+    return openvino.Core().compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+
+def attended(queries: Floats, keys: Floats, values: Floats) -> tuple[Floats, Floats]:
+    """What the attention in integers gives, and what the exact one does."""
+    inputs = [array[None].astype(np.float32) for array in (queries, keys, values)]
+    query, key, value = (torch.from_numpy(array).double() for array in inputs)
+    exact = functional.scaled_dot_product_attention(query, key, value)
+    return np.array(attention_in_integers()(inputs)[0]), exact.numpy()
+
+
+def of_music(tokens: int, seed: int) -> Floats:
+    generator = np.random.default_rng(seed)
+    return generator.standard_normal((HEADS, tokens, WIDTH)).astype(np.float32)
+
+
+def share_of_error(output: Floats, exact: Floats) -> float:
+    return float(np.linalg.norm(output - exact) / np.linalg.norm(exact))
+
+
+def test_attention_in_integers_is_near_to_the_exact_one_and_not_the_same() -> None:
+    output, exact = attended(of_music(QUERIES, 0), of_music(KEYS, 1), of_music(KEYS, 2))
+    assert 1e-4 < share_of_error(output, exact) < 0.02
+
+
+def test_loud_and_quiet_queries_are_as_exact() -> None:
+    """What a query asks for does not depend on the scale of another."""
+    queries = of_music(QUERIES, 0)
+    queries[:, 0] *= 1e6  # takes one key and no other
+    output, exact = attended(queries, of_music(KEYS, 1), of_music(KEYS, 2))
+    assert share_of_error(output[:, :, 1:], exact[:, :, 1:]) < 0.02
+
+
+def test_what_all_keys_share_costs_no_bits() -> None:
+    shared = 30 * of_music(1, 3)
+    output, exact = attended(of_music(QUERIES, 0), of_music(KEYS, 1) + shared, of_music(KEYS, 2))
+    assert share_of_error(output, exact) < 0.02
+
+
+def test_queries_of_silence_take_the_mean_of_all_values() -> None:
+    values = of_music(KEYS, 2)
+    output, _ = attended(0 * of_music(QUERIES, 0), of_music(KEYS, 1), values)
+    assert np.allclose(output[0], values.mean(1, keepdims=True), atol=1e-5)
+    output, _ = attended(of_music(QUERIES, 0), 0 * of_music(KEYS, 1), values)
+    assert np.allclose(output[0], values.mean(1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("given", [{"causal": True}, {"mask": True}])
+def test_attention_that_may_not_see_all_is_left_as_it_is(given: dict[str, bool]) -> None:
+    network = attention(**given)
+    assert use_eight_bit_scores(network) == 0
+    kinds = {node.get_type_name() for node in network.get_ordered_ops()}
+    assert "ScaledDotProductAttention" in kinds
+
+
+def test_the_compiled_attention_is_one_piece_and_compares_integers() -> None:
+    if not multiplies_eight_bits():
+        pytest.skip("this CPU has no AVX-512 VNNI, or has matrix units")
+    nodes = [
+        (str(info["layerType"].astype(str)), str(info["runtimePrecision"].astype(str)))
+        for node in attention_in_integers().get_runtime_model().get_ordered_ops()
+        for info in (node.get_rt_info(),)
+    ]
+    assert ("Subgraph", "i8") in nodes
+    assert not {"MatMul", "Softmax"} & {kind for kind, _ in nodes}
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_network_in_eight_bits_is_near_to_the_reference(tmp_path: Path) -> None:
     network = tiny_htdemucs(dconv_mode=3, bottom_channels=16, t_layers=3)
@@ -147,6 +235,16 @@ def test_eight_bits_come_first_where_they_are_faster(monkeypatch: pytest.MonkeyP
     assert "int8" not in precisions()
 
 
+@pytest.mark.parametrize("norm_first", [True, False])
+def test_balanced_attention_gives_what_it_gave(norm_first: bool) -> None:
+    network = tiny_htdemucs(t_layers=3, t_norm_first=norm_first).double()
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(1, 2, 4_000, generator=generator, dtype=torch.float64)
+    balanced = balance_channels(network, 0.1 * mix)
+    with torch.inference_mode():
+        assert torch.allclose(balanced(mix), network(mix), atol=1e-9)
+
+
 def test_balanced_channels_give_what_the_network_gave() -> None:
     network: Any = tiny_htdemucs(dconv_mode=3, bottom_channels=16, t_layers=3).double()
     norms = [layer.norm1 for layer in network.crosstransformer.layers]
@@ -166,9 +264,29 @@ def test_balanced_channels_give_what_the_network_gave() -> None:
             assert torch.allclose(balanced(signal), network(signal), atol=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{"t_layers": 0}, {"t_norm_first": False}])
-def test_networks_without_norms_before_layers_are_left_as_they_are(changes: dict[str, Any]) -> None:
-    network = tiny_htdemucs(**changes)
+def attentions_of(network: nn.Module) -> list[Any]:
+    return [part for part in network.modules() if isinstance(part, nn.MultiheadAttention)]
+
+
+def test_queries_and_keys_of_a_channel_are_balanced_too() -> None:
+    network: Any = tiny_htdemucs(dconv_mode=3, bottom_channels=16, t_layers=3).double()
+    for attending in attentions_of(network):
+        attending.in_proj_weight.data[1] *= 30  # a channel of the queries is large
+        attending.in_proj_bias.data[:] = 0.1
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.randn(1, 2, 4_000, generator=generator, dtype=torch.float64)
+    balanced: Any = balance_channels(network, mix)
+    for attending in attentions_of(balanced):
+        queries, keys, _ = attending.in_proj_weight.detach().chunk(3)
+        of_queries, of_keys = queries.norm(dim=1), keys.norm(dim=1)
+        assert float(of_queries[1] / of_queries.median()) < 10
+        assert float(of_keys[1] / of_keys.median()) > 2
+    with torch.inference_mode():
+        assert torch.allclose(balanced(mix), network(mix), atol=1e-9)
+
+
+def test_networks_without_a_transformer_are_left_as_they_are() -> None:
+    network = tiny_htdemucs(t_layers=0)
     balanced = balance_channels(network, torch.zeros(1, 2, 4_000))
     assert balanced is not network
     for name, parameter in network.named_parameters():
