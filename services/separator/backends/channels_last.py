@@ -82,7 +82,7 @@ class ChannelsLastCore(nn.Module):
         net: Any = copy.deepcopy(network)
         self._stems, self._channels = len(net.sources), net.audio_channels
         rows = net.freq_emb_scale * net.freq_emb.weight.detach()
-        self.register_buffer("row_embedding", rows.T[None, :, :, None].contiguous())
+        self.register_buffer("row_embedding", rows[:, :, None, None])
         self.encoder = nn.ModuleList(_Encoder(layer) for layer in net.encoder)
         self.time_encoder = nn.ModuleList(_Encoder(layer) for layer in net.tencoder)
         self.decoder = nn.ModuleList(
@@ -113,9 +113,8 @@ class ChannelsLastCore(nn.Module):
             lengths.append(wave.shape[-1])
             wave = encode_time(functional.pad(wave, (0, -wave.shape[-1] % _STRIDE)))
             time_skips.append(wave)
-            rows = encode(rows)
-            if not skips:  # only the first layer is told which row is which
-                rows = rows + self.row_embedding
+            # Only the first layer is told which row is which.
+            rows = encode(rows) if skips else encode(rows, self.row_embedding)
             skips.append(rows)
         rows, wave = self.widen(rows), self.widen_time(wave)
         rows, wave = self.transformer(rows, wave[:, :, 0])
@@ -136,9 +135,12 @@ class _Encoder(nn.Module):
         self.convolution, self.rewrite = _flat(layer.conv), _flat(layer.rewrite)
         self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
 
-    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+    def forward(self, samples: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
+        """Runs the layer, and adds what `embedding` has for each row, `[rows, channels, 1, 1]`."""
         by_row = _rows_apart(functional.gelu(self.convolution(samples)))
         by_row = functional.glu(self.rewrite(self.residual(by_row)), dim=1)
+        if embedding is not None:  # added where a compiler need not turn the channels around for it
+            by_row = by_row + embedding.repeat(len(samples), 1, 1, 1)
         return _rows_together(by_row, len(samples))
 
 

@@ -39,7 +39,7 @@ _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16", "int8"]
 
-GRAPH = 7
+GRAPH = 8
 """Raised whenever the same weights are converted to another graph than before."""
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
