@@ -107,7 +107,8 @@ class OpenVinoBackend:
         """Runs network `member`. Raises DeviceMemoryError."""
         try:
             with self._one_at_a_time:
-                return np.concatenate([self._run_one(member, segment[None]) for segment in batch])
+                stems = [self._run_one(member, segment[None]) for segment in batch]
+                return stems[0] if len(stems) == 1 else np.concatenate(stems)
         except MemoryError as error:
             raise DeviceMemoryError(str(error)) from error
 
