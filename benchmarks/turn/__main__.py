@@ -19,11 +19,10 @@ from pathlib import Path
 from benchmarks.machine import Figures, machine
 from benchmarks.turn.bench import Bench, running_bench
 from benchmarks.turn.latency import measure_cached, measure_live
+from benchmarks.turn.overhead import measure_internal, measure_overhead
 from benchmarks.turn.throughput import (
     measure_download,
     measure_downloads,
-    measure_internal,
-    measure_overhead,
     measure_streams,
 )
 
@@ -100,13 +99,13 @@ def table(figures: Figures) -> str:
 
 def _overhead(overhead: Figures) -> list[str]:
     return [
-        f"a remix: {overhead['remixer_seconds']} s of the remixer itself, "
-        f"{overhead['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
-        f"({overhead['overhead_percent']:+} %; medians "
-        f"{overhead['overhead_percent_of_medians']:+} %)",
-        f"its CPU seconds: {overhead['cpu_seconds_of_the_remixer_itself']['all']}, "
-        f"through Envoy and gateway "
-        f"{overhead['cpu_seconds_through_envoy_and_gateway']['all']}",
+        f"a remix of {name.replace('_', ' ')}: {run['remixer_seconds']} s of the remixer itself, "
+        f"{run['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
+        f"({run['overhead_percent']:+} %; medians {run['overhead_percent_of_medians']:+} %); "
+        f"CPU seconds {run['cpu_seconds_of_the_remixer_itself']['all']} and "
+        f"{run['cpu_seconds_through_envoy_and_gateway']['all']}"
+        for name, run in overhead.items()
+        if name != "repeats"
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,6 @@ from services.runtime.blobs import open_blob_store
 from services.separator.stem_store import Recipe, StemStore, StoredStem
 
 RATE_HZ = 44_100
-CACHED_STEM = "vocals"
 
 _PLENTY = "1000000"
 """Calls that one user may make: the limit is not what is measured."""
@@ -129,12 +128,14 @@ async def open_session(bench: Bench, path: Path) -> mixdown.Session:
     return await client.create_session(await client.upload(path))
 
 
-async def keep_stem(bench: Bench, track: conversation_pb2.Track, path: Path) -> None:
-    """Puts a stem of a track into the store, as if it had been separated before.
+async def keep_stems(
+    bench: Bench, track: conversation_pb2.Track, path: Path, stems: Sequence[str]
+) -> None:
+    """Puts stems of a track into the store, as if they had been separated before.
 
-    Where stems are cached, what made them does not matter: this one is half of the song.
+    Where stems are cached, what made them does not matter: each of these is half of the song.
     """
-    models, weights_sha256 = await _describe_model(bench, track)
+    models, weights_sha256 = await _describe_model(bench, track, stems)
     recipe = Recipe(track.blob.sha256, models.default_model, weights_sha256, 0.25, 0)
     store = StemStore(open_blob_store(str(bench.data_folder / "blobs")))
     frames = 0
@@ -145,11 +146,12 @@ async def keep_stem(bench: Bench, track: conversation_pb2.Track, path: Path) -> 
         stored = StoredStem(
             writer.commit(), frames, RATE_HZ, reader.channels, writer.peak, "benchmark"
         )
-    store.keep(recipe, CACHED_STEM, stored)
+    for stem in stems:
+        store.keep(recipe, stem, stored)
 
 
 async def _describe_model(
-    bench: Bench, track: conversation_pb2.Track
+    bench: Bench, track: conversation_pb2.Track, stems: Sequence[str]
 ) -> tuple[separator_pb2.ListModelsResponse, str]:
     async with grpc.aio.insecure_channel(bench.address_of("separator")) as channel:
         stub: separator_pb2_grpc.SeparatorServiceAsyncStub = (
@@ -157,9 +159,7 @@ async def _describe_model(
         )
         models = await stub.ListModels(separator_pb2.ListModelsRequest())
         call = stub.Separate(
-            separator_pb2.SeparateRequest(
-                track=track.blob, model=models.default_model, stems=[CACHED_STEM]
-            )
+            separator_pb2.SeparateRequest(track=track.blob, model=models.default_model, stems=stems)
         )
         async for response in call:
             if response.HasField("started"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mixdown
 from benchmarks.machine import Figures
-from benchmarks.turn.bench import RATE_HZ, Bench, keep_stem, open_session, write_song
+from benchmarks.turn.bench import RATE_HZ, Bench, keep_stems, open_session, write_song
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.gateway.v1 import gateway_pb2
 
@@ -39,7 +39,7 @@ async def measure_cached(bench: Bench, folder: Path, seconds: float, repeats: in
     session = await open_session(bench, path)
     client = mixdown.connect(bench.address)
     track = await anext(aiter(client.tracks()))
-    await keep_stem(bench, track, path)
+    await keep_stems(bench, track, path, ("vocals",))
     path.unlink()
     # The first one opens what stays open.
     await _first_signs(bench, session, "vocals 1 dB louder", 0)
