@@ -50,6 +50,9 @@ _FORMATS = {
     "m4a": audio_pb2.ENCODING_M4A_AAC,
 }
 _GOODBYES = {"exit", "quit", ":q"}
+_PARTING_SECONDS = 5.0
+"""How long a command that was interrupted tries to say so to a gateway that does not answer."""
+
 
 Song = Annotated[Path, typer.Argument(help="The song: any audio file.")]
 Address = Annotated[
@@ -293,9 +296,10 @@ async def _take_turn(
         try:
             turn = await session.ask(prompt, folder=folder, encoding=encoding, on_event=show)
         except asyncio.CancelledError:
-            if turn_id:  # nobody waits for it any more
-                with contextlib.suppress(MixdownError):
-                    await client.cancel(turn_id)
+            if turn_id:  # nobody waits for it any more, nor long for this to be said
+                with contextlib.suppress(MixdownError, TimeoutError):
+                    async with asyncio.timeout(_PARTING_SECONDS):
+                        await client.cancel(turn_id)
             raise
     view.finish(turn)
     return turn

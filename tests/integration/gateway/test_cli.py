@@ -141,22 +141,52 @@ def test_what_cannot_be_done_is_one_line_and_an_exit_status(
     assert len(outcome.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_cancels_the_turn_and_leaves_nothing(suite: Suite, address, song, tmp_path):
+def stuck_turn(suite: Suite, address: str, song: Path, folder: Path) -> subprocess.Popen[str]:
+    """A command whose turn has begun and gets nowhere."""
+    assert eventually(lambda: suite.separations() == 0)  # nothing is left of tests before
     process = subprocess.Popen(
         [
             *(MIXDOWN, "ask", song, "only the vocals", "--address", address),
-            *("--model", "stuck", "-o", tmp_path),
+            *("--model", "stuck", "-o", folder),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
     )
     assert eventually(lambda: suite.separations() == 1)
     time.sleep(0.5)
+    return process
+
+
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Presses Ctrl-C and returns what the command complains of; tells where one hangs."""
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=PATIENCE_SECONDS)
+    try:
+        return process.communicate(timeout=PATIENCE_SECONDS)[1]
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        raise AssertionError(process.communicate()[1]) from None
+
+
+def test_ctrl_c_cancels_the_turn_and_leaves_nothing(suite: Suite, address, song, tmp_path):
+    process = stuck_turn(suite, address, song, tmp_path)
+    complaint = interrupt(process)
     assert process.returncode == 130
     assert "Traceback" not in complaint
     assert list(tmp_path.iterdir()) == []
     assert eventually(lambda: suite.separations() == 0)
     assert eventually(lambda: not list(suite.partial.iterdir()))
+
+
+def test_ctrl_c_ends_a_command_that_nobody_answers(suite: Suite, address, song, tmp_path):
+    process = stuck_turn(suite, address, song, tmp_path)
+    suite.processes["gateway-development"].send_signal(signal.SIGSTOP)
+    try:
+        complaint = interrupt(process)
+    finally:
+        suite.processes["gateway-development"].send_signal(signal.SIGCONT)
+    assert process.returncode == 130
+    assert "Traceback" not in complaint
+    assert list(tmp_path.iterdir()) == []
+    assert eventually(lambda: suite.separations() == 0)
