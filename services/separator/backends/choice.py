@@ -14,7 +14,8 @@ import structlog
 import torch
 
 from services.separator.backends.backend import Backend
-from services.separator.backends.parity import PROBES, REQUIRED_DB, measure_parity
+from services.separator.backends.fingerprint import code_fingerprint
+from services.separator.backends.parity import REQUIRED_DB, measure_parity
 from services.separator.backends.torch_cpu import TorchCpuBackend
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import SeparationModel
@@ -88,7 +89,6 @@ class BackendChoice:
     def _make_openvino(self, model: SeparationModel, reference: Backend) -> Backend:
         try:
             from services.separator.backends.openvino import (
-                GRAPH,
                 OpenVinoBackend,
                 device_name,
                 precisions,
@@ -101,7 +101,7 @@ class BackendChoice:
             model,
             reference,
             precisions(),
-            f"openvino {device_name()} {openvino.__version__} graph {GRAPH}",
+            f"openvino {device_name()} {openvino.__version__}",
             lambda precision: OpenVinoBackend(model, self.cache_folder, self.threads, precision),
         )
 
@@ -119,7 +119,7 @@ class BackendChoice:
             model: The model.
             reference: What it is held to.
             native: The device's own precisions, the fastest first; after them comes fp32.
-            device: All that its results depend on beside precision and model.
+            device: All that its results depend on beside precision, model and our code.
             make: Makes the backend with a precision.
         """
         if self.precision == "auto":
@@ -129,7 +129,7 @@ class BackendChoice:
         parity = 0.0
         for precision in candidates:
             backend = make(precision)
-            key = f"{device} {precision} probes {PROBES} {model.weights_sha256}"
+            key = f"{device} {precision} code {code_fingerprint()} {model.weights_sha256}"
             parity = self._parity(key, model, backend, reference)
             _log.info(
                 "backend checked",

@@ -1,11 +1,13 @@
 """OpenVINO on a CPU: Hybrid Transformer Demucs, compiled.
 
 Converting takes half a minute, so that its result is kept in the cache folder, by the weights,
-OpenVINO's version and the graph's. The Fourier transforms stay outside (`spectral_core.py`).
+OpenVINO's version and the code that converts; what nobody has used for a week is forgotten. The
+Fourier transforms stay outside (`spectral_core.py`).
 """
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import threading
 import time
@@ -25,6 +27,7 @@ from services.separator.backends.eight_bits import (
     use_eight_bit_scores,
     use_eight_bits,
 )
+from services.separator.backends.fingerprint import code_fingerprint
 from services.separator.backends.parity import parity_probe
 from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
@@ -39,9 +42,7 @@ _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16", "int8"]
 
-GRAPH = 8
-"""Raised whenever the same weights are converted to another graph than before."""
-
+_KEPT_SECONDS = 7 * 24 * 3600
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -141,8 +142,9 @@ def _transformer_of(member: Member, model: str) -> HTDemucs:
 def _convert(network: HTDemucs, probe: SegmentBatch, cache_folder: Path, name: str) -> Path:
     """Returns the converted network, made where it is not in the cache."""
     folder = cache_folder / "openvino"
-    target = folder / f"{name}-{openvino.__version__.split('-')[0]}-{GRAPH}"
+    target = folder / f"{name}-{openvino.__version__.split('-')[0]}-{code_fingerprint()}"
     if target.is_dir():
+        target.touch()  # it is in use
         return target / "network.xml"
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,8 +158,16 @@ def _convert(network: HTDemucs, probe: SegmentBatch, cache_folder: Path, name: s
         except OSError:
             if not target.is_dir():  # else another process was faster, with the same result
                 raise
+    _forget_unused(folder, name)
     _log.info("network converted", path=str(target), seconds=round(time.monotonic() - began, 1))
     return target / "network.xml"
+
+
+def _forget_unused(folder: Path, name: str) -> None:
+    """Deletes what the same weights were converted to by code that is not in use any more."""
+    for made in folder.glob(f"{name}-*"):
+        if time.time() - made.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(made, ignore_errors=True)  # others may do it too
 
 
 def _trace(network: HTDemucs) -> openvino.Model:

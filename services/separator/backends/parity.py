@@ -20,9 +20,6 @@ from services.separator.models import SeparationModel
 
 REQUIRED_DB = 40.0
 
-PROBES = 2
-"""Raised whenever backends are held to other signals than before."""
-
 _LEVELS_DB = (-math.inf, -60.0, -40.0, -20.0, 0.0)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
@@ -239,6 +241,24 @@ def test_openvino_computes_what_pytorch_computes(tmp_path: Path, changes: dict[s
     again = OpenVinoBackend(model, tmp_path, threads=1, precision="fp32")
     assert sorted(path.name for path in (tmp_path / "openvino").iterdir()) == converted
     again.close()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_nobody_has_used_for_a_week_is_forgotten(tmp_path: Path) -> None:
+    from services.separator.backends.openvino import OpenVinoBackend
+
+    model = describe_model("tiny", tiny_htdemucs())
+    begun = f"{model.weights_sha256[:16]}-0-2020.1.0"
+    for days, name in ((8, f"{begun}-old"), (6, f"{begun}-used"), (8, "another-0-2020.1.0-old")):
+        folder = tmp_path / "openvino" / name
+        folder.mkdir(parents=True)
+        (folder / "network.xml").touch()
+        os.utime(folder, (0, time.time() - days * 24 * 3600))
+    OpenVinoBackend(model, tmp_path, threads=1, precision="fp32").close()
+    left = {path.name for path in (tmp_path / "openvino").iterdir()}
+    assert {f"{begun}-used", "another-0-2020.1.0-old"} < left
+    assert f"{begun}-old" not in left
+    assert len(left) == 3
 
 
 def test_openvino_cannot_report_its_use() -> None:
