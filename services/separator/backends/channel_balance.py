@@ -9,6 +9,9 @@ al. 2023, arXiv:2211.10438, with its α = ½: channels and weights share the bur
 Attention's queries and keys are balanced in the same way: what a channel of the queries is
 multiplied by, that of the keys is divided by, and their products are what they were.
 
+Factors are powers of two: a weight is as exact after as before, and the last bit of the signal's
+measure, which differs from machine to machine, is seen by none of them.
+
 The factors are taken from one signal. For others they may be less apt, and never wrong.
 """
 
@@ -42,13 +45,13 @@ def balance_channels(network: HTDemucs, mix: torch.Tensor) -> HTDemucs:
     for norm, largest in _largest_by_channel(balanced, list(readers), mix).items():
         heaviest = torch.cat(readers[norm]).abs().amax(0)
         factors = (_floored(largest) / _floored(heaviest)).sqrt()
-        factors /= factors.log().mean().exp()
+        factors = _power_of_two(factors / factors.log().mean().exp())
         norm.weight.data /= factors
         norm.bias.data /= factors
         for weights in readers[norm]:
             weights.mul_(factors)
     for attending, (queries, keys) in _largest_queries_and_keys(balanced, mix).items():
-        factors = (_floored(keys) / _floored(queries)).sqrt()
+        factors = _power_of_two((_floored(keys) / _floored(queries)).sqrt())
         for weights in (attending.in_proj_weight.data, attending.in_proj_bias.data[:, None]):
             weights[: len(factors)] *= factors[:, None]
             weights[len(factors) : 2 * len(factors)] /= factors[:, None]
@@ -58,6 +61,10 @@ def balance_channels(network: HTDemucs, mix: torch.Tensor) -> HTDemucs:
 def _floored(sizes: torch.Tensor) -> torch.Tensor:
     smallest = max(float(sizes.max()) * _SMALLEST_SHARE, torch.finfo(sizes.dtype).tiny)
     return sizes.clamp(min=smallest)
+
+
+def _power_of_two(factors: torch.Tensor) -> torch.Tensor:
+    return factors.log2().round().exp2()
 
 
 def _readers_of_norms(transformer: Any) -> dict[Any, list[torch.Tensor]]:

@@ -8,7 +8,9 @@ It computes what `SpectralCore` computes, with the same weights. What differs is
   Where channels are last in memory, that too is no copy.
 - A transposed convolution gives the four samples that it makes of one as channels, by a plain
   convolution. They lie beside each other in memory, as they do in the longer row.
-- The norm over a whole sequence is written without turning the sequence around.
+- The norm over a whole sequence is written without turning the sequence around, and the rows of
+  the spectrogram follow each other in it as they lie in memory: attention knows no order.
+- Norms of few channels may take several hops for one (`hops_together`), so that vectors are full.
 - What depends on positions only is computed once, not in each run. (Demucs makes it on the CPU each
   time, which neither lets a GPU work ahead nor a run be recorded.)
 
@@ -29,6 +31,12 @@ from torch import nn
 from torch.nn import functional
 
 _KERNEL, _STRIDE = 8, 4
+_MOST_HOPS = 8
+"""Hops that a norm takes for one: of six channels, the fewest that there are, 48."""
+
+_NARROW = 48
+"""Norms of so many channels, and of fewer, take several hops for one."""
+
 _RESIDUAL_PARTS = 7  # without recurrence and attention: two convolutions, each with its norm, …
 
 
@@ -75,9 +83,11 @@ class ChannelsLastCore(nn.Module):
 
     Args:
         network: One for which `can_lie_channels_last` holds.
+        hops_together: Whether norms of few channels take several hops for one. The result is the
+            same; it is faster where arrays lie channels last in memory and are normalised so.
     """
 
-    def __init__(self, network: HTDemucs) -> None:
+    def __init__(self, network: HTDemucs, *, hops_together: bool = False) -> None:
         super().__init__()
         net: Any = copy.deepcopy(network)
         self._stems, self._channels = len(net.sources), net.audio_channels
@@ -99,6 +109,9 @@ class ChannelsLastCore(nn.Module):
                 "channel_downsampler_t",
             )
         )
+        if hops_together:
+            for branch in [part for part in self.modules() if isinstance(part, _Residual)]:
+                branch.take_hops_together()
 
     def forward(
         self, mix: torch.Tensor, spectrogram: torch.Tensor
@@ -200,6 +213,36 @@ class _Residual(nn.Module):
         residual: torch.Tensor = self.body(samples)
         return samples + self.scale * residual
 
+    def take_hops_together(self) -> None:
+        squeeze, norm, activation, *others = self.body
+        if isinstance(norm, nn.GroupNorm) and norm.num_channels <= _NARROW and norm.num_groups == 1:
+            self.body = nn.Sequential(squeeze, _NarrowNorm(norm, activation), *others)
+
+
+class _NarrowNorm(nn.Module):
+    """A norm over all of an item, and the activation after it, with several hops for one.
+
+    Args:
+        norm: Has one group, so that mean and deviation do not ask what is a channel.
+        activation: By element. It is in here so that a compiler finds it right after the norm.
+    """
+
+    def __init__(self, norm: nn.GroupNorm, activation: nn.Module) -> None:
+        super().__init__()
+        self.weight, self.bias, self._epsilon = norm.weight, norm.bias, norm.eps
+        self.activation = activation
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        rows, channels, _, hops = samples.shape
+        together = next(count for count in range(_MOST_HOPS, 0, -1) if hops % count == 0)
+        in_order = samples.permute(0, 2, 3, 1).reshape(rows, 1, -1, together * channels)
+        weight, bias = self.weight.repeat(together), self.bias.repeat(together)
+        wider = in_order.permute(0, 3, 1, 2)
+        normed = self.activation(functional.group_norm(wider, 1, weight, bias, self._epsilon))
+        apart = normed.permute(0, 2, 3, 1).reshape(rows, 1, hops, channels)
+        result: torch.Tensor = apart.permute(0, 3, 1, 2)
+        return result
+
 
 class _Transformer(nn.Module):
     """`CrossTransformerEncoder` with its positions computed once."""
@@ -222,7 +265,7 @@ class _Transformer(nn.Module):
         period, share = transformer.max_period, transformer.weight_pos_embed
         table: Any = create_2d_sin_embedding
         places = table(channels, rows, hops, max_period=period)
-        self.register_buffer("places", share * places.permute(0, 3, 2, 1).flatten(1, 2))
+        self.register_buffer("places", share * places.permute(0, 2, 3, 1).flatten(1, 2))
         times = create_sin_embedding(steps, channels, max_period=period)
         self.register_buffer("times", share * times.transpose(0, 1))
 
@@ -231,7 +274,7 @@ class _Transformer(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Takes and gives `[batch, channels, rows, hops]` and `[batch, channels, steps]`."""
         batch, channels, rows, hops = samples.shape
-        samples = samples.permute(0, 3, 2, 1).reshape(batch, hops * rows, channels)
+        samples = samples.permute(0, 2, 3, 1).reshape(batch, rows * hops, channels)
         samples = self.norm(samples) + self.places
         wave = self.time_norm(wave.transpose(1, 2)) + self.times
         for number, (layer, time_layer) in enumerate(
@@ -241,7 +284,7 @@ class _Transformer(nn.Module):
                 samples, wave = layer(samples), time_layer(wave)
             else:
                 samples, wave = layer(samples, wave), time_layer(wave, samples)
-        samples = samples.reshape(batch, hops, rows, channels).permute(0, 3, 2, 1)
+        samples = samples.reshape(batch, rows, hops, channels).permute(0, 3, 1, 2)
         return samples, wave.transpose(1, 2)
 
 

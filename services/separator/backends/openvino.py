@@ -172,12 +172,16 @@ def _forget_unused(folder: Path, name: str) -> None:
 
 def _trace(network: HTDemucs) -> openvino.Model:
     mix = torch.zeros(1, network.audio_channels, int(network.samplerate * network.segment))
-    core = ChannelsLastCore if can_lie_channels_last(network) else SpectralCore
+    core = (
+        ChannelsLastCore(network, hops_together=True)
+        if can_lie_channels_last(network)
+        else SpectralCore(network)
+    )
     with torch.no_grad():
         spectrogram = spectrogram_of(network, mix)
         # The check would trace again and trip over attention, which PyTorch names anew each time.
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            core(network).eval(), (mix, spectrogram), check_trace=False
+            core.eval(), (mix, spectrogram), check_trace=False
         )
         return openvino.convert_model(
             traced,

@@ -285,6 +285,21 @@ def test_queries_and_keys_of_a_channel_are_balanced_too() -> None:
         assert torch.allclose(balanced(mix), network(mix), atol=1e-9)
 
 
+def test_balancing_costs_no_bit() -> None:
+    """Powers of two move a weight's exponent only."""
+    network: Any = tiny_htdemucs(dconv_mode=3, bottom_channels=16, t_layers=3)
+    for layer in network.crosstransformer.layers:
+        layer.norm1.weight.data[2] = 50.0
+    mix = torch.randn(1, 2, 4_000, generator=torch.Generator().manual_seed(0))
+    balanced: Any = balance_channels(network, mix)
+    for layer, was in zip(
+        balanced.crosstransformer.layers, network.crosstransformer.layers, strict=True
+    ):
+        factors = was.norm1.weight.detach() / layer.norm1.weight.detach()
+        assert torch.equal(factors.log2(), factors.log2().round())
+        assert len(factors.unique()) > 1
+
+
 def test_networks_without_a_transformer_are_left_as_they_are() -> None:
     network = tiny_htdemucs(t_layers=0)
     balanced = balance_channels(network, torch.zeros(1, 2, 4_000))
