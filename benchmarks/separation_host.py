@@ -53,13 +53,15 @@ class InstantBackend:
 
     name = "instant"
     is_reference = False
+    lanes = 1
 
     def __init__(self, max_batch: int, segment_seconds: float) -> None:
         self.max_batch = max_batch
         self._segment_seconds = segment_seconds
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         """Returns the same for every stem; no copy is made, as none is on the host of a GPU."""
+        del undivided
         time.sleep(self._segment_seconds * len(batch))
         segments, channels, frames = batch.shape
         return np.broadcast_to(batch[:, None], (segments, len(STEMS), channels, frames))

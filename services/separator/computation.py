@@ -292,7 +292,9 @@ class Computation:
                 cutter.cut, segment.input_start, segment.input_frames, plan.needed_from[number]
             )
             due = partial(self._audience.due, max(0, segment.offset))
-            return self._rooms.scheduler.submit(self, backend, segment.member, samples, due)
+            return self._rooms.scheduler.submit(
+                self, backend, segment.member, samples, due, undivided=segment.opens_track
+            )
 
         async def end(number: int, output: StemSamples) -> None:
             until = plan.final_until[number]
@@ -301,7 +303,9 @@ class Computation:
 
         await Pipeline(
             len(plan.segments),
-            lambda: segments_ahead(backend.max_batch, self._rooms.admission.running),
+            lambda: segments_ahead(
+                backend.max_batch * backend.lanes, self._rooms.admission.running
+            ),
             begin,
             end,
         ).run()

@@ -62,7 +62,9 @@ AUDIO_SECONDS = counter(
 SEGMENTS = counter("mixdown_separator_segments_total", "Segments computed.", ("backend",))
 BATCHES = counter("mixdown_separator_batches_total", "Batches computed.", ("backend",))
 BUSY_SECONDS = counter(
-    "mixdown_separator_busy_seconds_total", "Time that batches took on the device.", ("backend",)
+    "mixdown_separator_busy_seconds_total",
+    "Time that batches took, each by its share of the device.",
+    ("backend",),
 )
 OCCUPANCY = histogram(
     "mixdown_separator_batch_occupancy_ratio",

@@ -13,20 +13,20 @@ from services.separator.overlap_add import StemSamples
 from services.separator.scheduler import Result
 
 
-def segments_ahead(max_batch: int, tracks: int) -> int:
+def segments_ahead(at_once: int, tracks: int) -> int:
     """Returns how many segments of a track should be under way: cut, and not yet collected.
 
-    Those of all tracks together make one batch on the device and one that waits for it, and a
-    lone track two segments at least.
+    Those of all tracks together are as many as the device computes, and as many that wait for it,
+    and a lone track's two segments at least.
 
     Args:
-        max_batch: The most segments of a batch.
+        at_once: The most segments that the device computes at the same time.
         tracks: Tracks that are being separated, this one included.
 
     >>> [segments_ahead(16, tracks) for tracks in (1, 3, 16, 100)]
     [32, 11, 2, 2]
     """
-    return max(2, -(-2 * max_batch // max(1, tracks)))
+    return max(2, -(-2 * at_once // max(1, tracks)))
 
 
 class Pipeline:

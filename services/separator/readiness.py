@@ -8,7 +8,7 @@ import time
 import structlog
 
 from services.separator import metrics
-from services.separator.backends.backend import DeadDeviceError, DeviceMemoryError
+from services.separator.backends.backend import DeadDeviceError, DeviceMemoryError, ways
 from services.separator.backends.parity import parity_probe
 from services.separator.engines import Engine, Engines
 from services.separator.errors import (
@@ -68,10 +68,12 @@ class Readiness:
 
 
 def _warm_up(engine: Engine) -> None:
-    """Runs each network once: the parity check may have been passed by an earlier process."""
+    """Runs each network in each way: an earlier process may have passed the parity check."""
     try:
         for member in range(len(engine.model.members)):
-            engine.backend.run(member, parity_probe(engine.model, member))
+            for undivided in ways(engine.backend):
+                probe = parity_probe(engine.model, member)
+                engine.backend.run(member, probe, undivided=undivided)
     except DeviceMemoryError as error:
         raise OutOfDeviceMemoryError(
             "This model does not fit into the device's memory.",

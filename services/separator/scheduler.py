@@ -64,12 +64,13 @@ class _Work:
     member: int
     samples: Samples
     due: Due
+    undivided: bool
     result: Result = field(compare=False)
 
     @property
-    def group(self) -> tuple[int, int, int]:
+    def group(self) -> Hashable:
         """Segments of one group can be computed together."""
-        return id(self.backend), self.member, self.samples.shape[-1]
+        return id(self.backend), self.member, self.samples.shape[-1], self.undivided
 
 
 @dataclass
@@ -92,7 +93,7 @@ class Scheduler:
 
     Args:
         depth: Batches handed to the device at once, each in a thread. With 2 a GPU is given its
-            next batch while it computes one.
+            next batch while it computes one, and a device of two lanes has both filled.
         on_device_lost: Called once, when the device computes nothing any more.
         patience_seconds: A batch that takes longer has hung, and the device with it; None to wait
             for ever.
@@ -129,6 +130,8 @@ class Scheduler:
         member: int,
         samples: Samples,
         due: Due = _never,
+        *,
+        undivided: bool = False,
     ) -> Result:
         """Queues a segment of a track; cancelling the result takes it out again.
 
@@ -138,6 +141,7 @@ class Scheduler:
             member: Which network of the backend's model.
             samples: `float32` `[channels, frames]`, normalised.
             due: When a listener wants it; asked before each batch.
+            undivided: As for `Backend.run`; of one lane any batch has the whole device.
 
         Returns:
             `float32` `[stems, channels, frames]`, or OutOfDeviceMemoryError, DeviceLostError, or
@@ -147,7 +151,7 @@ class Scheduler:
         if self._is_device_lost:
             _fail(result, DeviceLostError())
             return result
-        work = _Work(backend, member, samples, due, result)
+        work = _Work(backend, member, samples, due, undivided and backend.lanes > 1, result)
         self._tracks.setdefault(track, deque()).append(work)
         self._arrived.set()
         return result
@@ -250,7 +254,7 @@ class Scheduler:
         self.statistics.batches += 1
         self.statistics.segments += segments
         self.statistics.busy_seconds += seconds
-        metrics.count_batch(backend.name, segments, backend.max_batch, seconds)
+        metrics.count_batch(backend.name, segments, backend.max_batch, seconds / backend.lanes)
 
     def _give_up(self, batch: list[_Work], error: DeadDeviceError) -> None:
         waiting = [work for queue in self._tracks.values() for work in queue]
@@ -279,7 +283,8 @@ class Scheduler:
 
 def _compute(batch: list[_Work]) -> StemBatch:
     first = batch[0]
-    return first.backend.run(first.member, np.stack([work.samples for work in batch]))
+    segments = np.stack([work.samples for work in batch])
+    return first.backend.run(first.member, segments, undivided=first.undivided)
 
 
 def _hand_out(

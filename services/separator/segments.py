@@ -124,6 +124,11 @@ class Segment:
         return self.grid.offset(self.index)
 
     @property
+    def opens_track(self) -> bool:
+        """Whether the track's first frames wait for it."""
+        return self.offset <= 0
+
+    @property
     def length(self) -> int:
         """Frames of its result."""
         return self.grid.length(self.index)

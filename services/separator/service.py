@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-import torch
-
 from mixdown.separator.v1 import separator_pb2_grpc
 from services.runtime.blobs import open_blob_store
 from services.runtime.server import Server
@@ -84,11 +82,9 @@ class SeparatorService:
             settings.models_in_memory,
             self._lose_device,
         )
-        # A GPU should have its next batch before it has told of the last one.
-        on_gpu = settings.device in {"auto", "cuda"} and torch.cuda.is_available()
-        self.scheduler = Scheduler(
-            2 if on_gpu else 1, self._lose_device, settings.device_patience_seconds
-        )
+        # A GPU should have its next batch before it tells of the last one; OpenVINO has two lanes.
+        depth = 1 if settings.device == "cpu" else 2
+        self.scheduler = Scheduler(depth, self._lose_device, settings.device_patience_seconds)
         self._servers: list[Server] = []
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="stems")
         admission = Admission(settings.running_tracks, settings.queue_limit)

@@ -36,7 +36,12 @@ class SeparatorSettings(BlobSettings):
         ),
     )
     threads: int = Field(
-        default=0, ge=0, description="Threads that compute on a CPU; 0 for one per available core."
+        default=0,
+        ge=0,
+        description=(
+            "Threads that compute on a CPU; 0 for one per available core. OpenVINO has two segments"
+            " computed side by side, with half of them each."
+        ),
     )
     max_batch: int = Field(
         default=0,

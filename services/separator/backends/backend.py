@@ -68,22 +68,33 @@ def meaning_of(error: RuntimeError, check: Callable[[], None]) -> Exception:
 class Backend(Protocol):
     """Holds one model on a device and runs its networks.
 
-    A backend may be called from two threads at once. One that computes a batch at a time has the
-    other wait, and may copy its batch meanwhile.
+    A backend may be called from two threads at once. One with a single lane has the other wait, and
+    may copy its batch meanwhile.
     """
 
     name: str
     """As in `SeparationFinished.backend`."""
 
     max_batch: int
-    """Most segments that pay at once."""
+    """Most segments of a batch that pay."""
+
+    lanes: int
+    """Batches that it computes side by side, each with its share of the device."""
 
     is_reference: bool
     """Whether its stems are Demucs' own to the rounding, whatever that takes; others may be sparing
     where no stem's quality changes."""
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         """Runs network `member` on segments of one length.
+
+        Args:
+            member: Its number in the model.
+            batch: The segments.
+            undivided: The whole device computes this batch, not a lane: it is done sooner, and
+                what is in the lanes is done later. The same segments may come out different in
+                their last bits. So their place in the track decides it, never how busy the device
+                is: a track must give the same stems each time.
 
         Raises:
             DeviceMemoryError: the batch does not fit.
@@ -94,3 +105,8 @@ class Backend(Protocol):
     def close(self) -> None:
         """Frees what the backend holds on the device."""
         ...
+
+
+def ways(backend: Backend) -> tuple[bool, ...]:
+    """Returns the values of `undivided` that make a difference for a backend."""
+    return (False, True) if backend.lanes > 1 else (False,)

@@ -115,6 +115,7 @@ class CudaBackend:
 
     name = "cuda"
     is_reference = False
+    lanes = 1
 
     def __init__(
         self,
@@ -160,8 +161,9 @@ class CudaBackend:
                 raise
             raise meaning from error
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError and DeadDeviceError."""
+        del undivided  # all are
         try:
             with torch.inference_mode():
                 return self._run(member, batch)

@@ -3,6 +3,11 @@
 Converting takes half a minute, so that its result is kept in the cache folder, by the weights,
 OpenVINO's version and the code that converts; what nobody has used for a week is forgotten. The
 Fourier transforms stay outside (`spectral_core.py`).
+
+Cores that work at one segment together wait for each other after every layer. So segments are
+computed side by side in two *lanes*, each with half of the cores, but for those that someone may
+wait to hear: these get all cores (docs/decisions/0030). Which way a segment goes changes its last
+bits.
 """
 
 from __future__ import annotations
@@ -11,8 +16,11 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from queue import SimpleQueue
+from typing import Any, Literal
 
 import numpy as np
 import structlog
@@ -42,6 +50,7 @@ _log = structlog.get_logger("mixdown.separator.openvino")
 
 Precision = Literal["fp32", "bf16", "int8"]
 
+_LANES = 2
 _KEPT_SECONDS = 7 * 24 * 3600
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -69,7 +78,7 @@ class OpenVinoBackend:
     Args:
         model: The model; all of its networks must be Hybrid Transformer Demucs.
         cache_folder: Where converted networks are kept.
-        threads: Threads that compute.
+        threads: Threads that compute; an odd one is left out where a lane computes.
         precision: Arithmetic inside the graph. "int8" is that of the linear layers
             and of attention's scores (`eight_bits.py`); the rest is computed with the CPU's own.
 
@@ -79,21 +88,21 @@ class OpenVinoBackend:
 
     name = "openvino"
     is_reference = False
-    max_batch = 1  # a segment keeps every core busy; more at once only wait longer
+    max_batch = 1  # a segment keeps its cores busy; more at once only wait longer
 
     def __init__(
         self, model: SeparationModel, cache_folder: Path, threads: int, precision: Precision
     ) -> None:
         self._networks = [_transformer_of(member, model.name) for member in model.members]
-        self._one_at_a_time = threading.Lock()
+        self.lanes = min(_LANES, threads)
+        self._undivided = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
         core, eight = openvino.Core(), precision == "int8"
         options = {
             "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if eight else precision],
-            "INFERENCE_NUM_THREADS": threads,
-            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # what is cut and collected meanwhile wants cores too
         }
-        self._requests = []
+        self._whole, self._lanes = [], []
         for number, network in enumerate(self._networks):
             name = f"{model.weights_sha256[:16]}-{number}"
             path = _convert(network, parity_probe(model, number), cache_folder, name)
@@ -101,25 +110,40 @@ class OpenVinoBackend:
             if eight:
                 use_eight_bits(graph)
                 use_eight_bit_scores(graph)
-            compiled = core.compile_model(graph, "CPU", options)
-            self._requests.append(compiled.create_infer_request())
+            lanes = _Compiled(core, graph, options, threads // self.lanes, self.lanes)
+            self._lanes.append(lanes)
+            self._whole.append(
+                lanes if self.lanes == 1 else _Compiled(core, graph, options, threads)
+            )
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""
         try:
-            with self._one_at_a_time:
-                stems = [self._run_one(member, segment[None]) for segment in batch]
+            with self._whole_device(member) if undivided else self._lane(member) as request:
+                stems = [self._run_one(member, request, segment[None]) for segment in batch]
                 return stems[0] if len(stems) == 1 else np.concatenate(stems)
         except MemoryError as error:
             raise DeviceMemoryError(str(error)) from error
 
-    def _run_one(self, member: int, segment: SegmentBatch) -> StemBatch:
+    @contextmanager
+    def _whole_device(self, member: int) -> Iterator[Any]:
+        with self._undivided, self._whole[member].request() as request:
+            yield request
+
+    @contextmanager
+    def _lane(self, member: int) -> Iterator[Any]:
+        with self._undivided:
+            pass  # nothing is begun beside what is waited for
+        with self._lanes[member].request() as request:
+            yield request
+
+    def _run_one(self, member: int, request: Any, segment: SegmentBatch) -> StemBatch:
         network = self._networks[member]
-        request = self._requests[member]
         with torch.inference_mode():
             mix = torch.from_numpy(segment)
             spectrogram = spectrogram_of(network, mix).contiguous()
-            request.infer([segment, spectrogram.numpy()], share_inputs=True)
+            # What it returns would be a copy; the outputs are read below, where they lie.
+            request.infer([segment, spectrogram.numpy()], share_inputs=True, share_outputs=True)
             spectra, waveforms = (
                 torch.from_numpy(request.get_output_tensor(index).data) for index in (0, 1)
             )
@@ -128,7 +152,35 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """Frees the compiled networks."""
-        self._requests.clear()
+        self._whole.clear()
+        self._lanes.clear()
+
+
+class _Compiled:
+    """A graph, compiled for so many requests at once, each with threads of its own."""
+
+    def __init__(
+        self,
+        core: openvino.Core,
+        graph: openvino.Model,
+        options: dict[str, Any],
+        threads: int,
+        requests: int = 1,
+    ) -> None:
+        shares = {"NUM_STREAMS": requests, "INFERENCE_NUM_THREADS": threads * requests}
+        compiled = core.compile_model(graph, "CPU", {**options, **shares})
+        self._idle: SimpleQueue[Any] = SimpleQueue()
+        for _ in range(requests):
+            self._idle.put(compiled.create_infer_request())
+
+    @contextmanager
+    def request(self) -> Iterator[Any]:
+        """Gives a request that nobody else has meanwhile, as soon as there is one."""
+        request = self._idle.get()
+        try:
+            yield request
+        finally:
+            self._idle.put(request)
 
 
 def _transformer_of(member: Member, model: str) -> HTDemucs:

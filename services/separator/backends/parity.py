@@ -15,7 +15,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from services.separator.backends.backend import Backend, SegmentBatch, StemBatch
+from services.separator.backends.backend import Backend, SegmentBatch, StemBatch, ways
 from services.separator.models import SeparationModel
 
 REQUIRED_DB = 40.0
@@ -85,11 +85,13 @@ def error_db(probe: SegmentBatch, expected: StemBatch, output: StemBatch) -> flo
 def measure_parity(model: SeparationModel, backend: Backend, reference: Backend) -> float:
     """Returns how far the error of `backend` is below the mixture, in dB.
 
-    That is the least distance, over the model's networks and both probes.
+    That is the least distance, over the model's networks and both probes, in a lane and undivided.
     """
     worst = math.inf
     for member in range(len(model.members)):
         for probe in (parity_probe(model, member), level_probe(model, member)):
-            error = error_db(probe, reference.run(member, probe), backend.run(member, probe))
-            worst = min(worst, -error)
+            expected = reference.run(member, probe)
+            for undivided in ways(backend):
+                output = backend.run(member, probe, undivided=undivided)
+                worst = min(worst, -error_db(probe, expected, output))
     return worst

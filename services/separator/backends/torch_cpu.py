@@ -21,14 +21,16 @@ class TorchCpuBackend:
     name = "torch-cpu"
     is_reference = True
     max_batch = 1  # a segment keeps every core busy; more at once only wait longer
+    lanes = 1
 
     def __init__(self, model: SeparationModel, threads: int) -> None:
         self._model = model
         self._one_at_a_time = threading.Lock()
         torch.set_num_threads(threads)
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         """Runs network `member`. Raises DeviceMemoryError."""
+        del undivided  # all is
         try:
             with self._one_at_a_time, torch.inference_mode():
                 output: StemBatch = (

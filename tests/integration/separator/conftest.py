@@ -134,10 +134,10 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     run = TorchCpuBackend.run
 
     def behind_the_gate(
-        backend: TorchCpuBackend, member: int, batch: npt.NDArray[np.float32]
+        backend: TorchCpuBackend, member: int, batch: npt.NDArray[np.float32], **told: bool
     ) -> npt.NDArray[np.float32]:
         gate.wait()
-        return run(backend, member, batch)
+        return run(backend, member, batch, **told)
 
     monkeypatch.setattr(TorchCpuBackend, "run", behind_the_gate)
     yield gate

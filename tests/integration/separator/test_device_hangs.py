@@ -23,7 +23,7 @@ HANGING = """
 import threading
 from services.separator.__main__ import main
 from services.separator.backends.torch_cpu import TorchCpuBackend
-TorchCpuBackend.run = lambda *_: threading.Event().wait()
+TorchCpuBackend.run = lambda *_, **__: threading.Event().wait()
 main()
 """
 

@@ -91,9 +91,9 @@ async def test_each_network_has_computed_before_it_serves(
     computed = []
     run = TorchCpuBackend.run
 
-    def watched(backend: TorchCpuBackend, member: int, batch: object) -> object:
+    def watched(backend: TorchCpuBackend, member: int, batch: object, **told: bool) -> object:
         computed.append(member)
-        return run(backend, member, batch)  # type: ignore[arg-type]
+        return run(backend, member, batch, **told)  # type: ignore[arg-type]
 
     monkeypatch.setattr(TorchCpuBackend, "run", watched)
     async with running_separator(tmp_path, default_model="pair") as bench:

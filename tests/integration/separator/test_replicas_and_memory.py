@@ -53,11 +53,13 @@ async def test_a_device_out_of_memory_gives_the_same_stems_by_smaller_batches(
     sizes = []
     run = TorchCpuBackend.run
 
-    def with_room_for_one(backend: TorchCpuBackend, member: int, batch: Array) -> Array:
+    def with_room_for_one(
+        backend: TorchCpuBackend, member: int, batch: Array, **told: bool
+    ) -> Array:
         sizes.append(len(batch))
         if len(batch) > 1:
             raise DeviceMemoryError("full")
-        return run(backend, member, batch)
+        return run(backend, member, batch, **told)
 
     monkeypatch.setattr(TorchCpuBackend, "max_batch", 4)
     monkeypatch.setattr(TorchCpuBackend, "run", with_room_for_one)

@@ -71,12 +71,13 @@ class Noisy:
     name = "noisy"
     is_reference = False
     max_batch = 1
+    lanes = 1
 
     def __init__(self, reference: TorchCpuBackend, error: float) -> None:
         self._reference = reference
         self._error = error
 
-    def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+    def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
         output = self._reference.run(member, batch)
         noise = np.random.default_rng(0).standard_normal(output.shape).astype(np.float32)
         return output + np.float32(self._error) * noise
@@ -232,7 +233,7 @@ def test_an_error_at_low_levels_alone_is_seen(model: SeparationModel) -> None:
     """What is exact for the first probe may fail at the second's silence."""
 
     class Gated(Noisy):
-        def run(self, member: int, batch: SegmentBatch) -> StemBatch:
+        def run(self, member: int, batch: SegmentBatch, *, undivided: bool = False) -> StemBatch:
             if abs(float(batch[..., : batch.shape[-1] // 5].std())) > 0.01:
                 return self._reference.run(member, batch)
             return super().run(member, batch)
@@ -252,17 +253,22 @@ def test_a_gpu_that_is_not_there_is_told(tmp_path: Path, model: SeparationModel)
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("changes", [{"dconv_mode": 3}, {"t_layers": 0}])
-def test_openvino_computes_what_pytorch_computes(tmp_path: Path, changes: dict[str, Any]) -> None:
+def test_openvino_computes_what_pytorch_computes(
+    tmp_path: Path, changes: dict[str, Any], threads: int
+) -> None:
+    """In a lane, and with the whole device where that is another way."""
     from services.separator.backends.openvino import OpenVinoBackend
 
     model = describe_model("tiny", tiny_htdemucs(**changes))
-    backend = OpenVinoBackend(model, tmp_path, threads=1, precision="fp32")
+    backend = OpenVinoBackend(model, tmp_path, threads, precision="fp32")
+    assert backend.lanes == min(2, threads)
     assert measure_parity(model, backend, TorchCpuBackend(model, 1)) > 80
     converted = sorted(path.name for path in (tmp_path / "openvino").iterdir())
     assert len(converted) == 1  # kept for the next start, and nothing else is left
     backend.close()
-    again = OpenVinoBackend(model, tmp_path, threads=1, precision="fp32")
+    again = OpenVinoBackend(model, tmp_path, threads, precision="fp32")
     assert sorted(path.name for path in (tmp_path / "openvino").iterdir()) == converted
     again.close()
 

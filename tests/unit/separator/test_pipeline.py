@@ -113,10 +113,10 @@ async def test_whatever_ends_it_early_nothing_is_left_on_its_way_to_the_device(w
     assert all(result.done() for result in track.begun)
 
 
-@given(max_batch=st.integers(1, 64), tracks=st.integers(1, 64))
-def test_all_tracks_together_keep_a_batch_on_the_device_and_one_waiting(
-    max_batch: int, tracks: int
+@given(at_once=st.integers(1, 64), tracks=st.integers(1, 64))
+def test_all_tracks_together_keep_the_device_busy_and_as_much_waiting(
+    at_once: int, tracks: int
 ) -> None:
-    ahead = segments_ahead(max_batch, tracks)
+    ahead = segments_ahead(at_once, tracks)
     assert ahead >= 2
-    assert 2 * max_batch <= ahead * tracks <= 2 * max_batch + 2 * tracks
+    assert 2 * at_once <= ahead * tracks <= 2 * at_once + 2 * tracks

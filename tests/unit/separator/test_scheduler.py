@@ -26,16 +26,18 @@ class Device:
     name = "device"
     is_reference = True
 
-    def __init__(self, max_batch: int = 1, memory: int = 100) -> None:
+    def __init__(self, max_batch: int = 1, memory: int = 100, lanes: int = 1) -> None:
         self.max_batch = max_batch
+        self.lanes = lanes
         self.batches: list[list[float]] = []
+        self.undivided: list[bool] = []
         self.broken = self.dead = False
         self.inside = 0
         self.gate = threading.Event()
         self.gate.set()
         self._memory = memory
 
-    def run(self, member: int, batch: Array) -> Array:
+    def run(self, member: int, batch: Array, *, undivided: bool = False) -> Array:
         self.inside += 1
         assert self.gate.wait(PATIENCE_SECONDS)
         if len(batch) > self._memory:
@@ -45,6 +47,7 @@ class Device:
         if self.broken:
             raise RuntimeError("broken")
         self.batches.append([float(segment[0, 0]) for segment in batch])
+        self.undivided.append(undivided)
         return batch[:, None] + 1
 
     def close(self) -> None: ...
@@ -235,6 +238,29 @@ async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_o
     outputs = await asyncio.gather(*results)
     assert [float(output[0, 0, 0]) for output in outputs] == list(range(1, 7))
     await scheduler.close()
+
+
+@pytest.mark.parametrize(
+    ("lanes", "batches", "undivided"),
+    [(2, [[1, 3], [2, 4]], [True, False]), (1, [[1, 3, 2, 4]], [False])],
+)
+async def test_what_has_the_whole_device_is_no_batch_with_what_goes_in_a_lane(
+    scheduler: Scheduler, lanes: int, batches: list[list[float]], undivided: list[bool]
+) -> None:
+    """Where there is but one lane there is no difference, and all may be one batch."""
+    device = Device(max_batch=4, lanes=lanes)
+    results = [
+        scheduler.submit(track, device, 0, segment(value), undivided=opens)
+        for track, value, opens in [
+            ("a", 1, True),
+            ("a", 2, False),
+            ("b", 3, True),
+            ("b", 4, False),
+        ]
+    ]
+    await asyncio.gather(*results)
+    assert device.batches == batches
+    assert device.undivided == undivided
 
 
 async def test_closing_cancels_what_waits() -> None:
