@@ -23,6 +23,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,13 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=30.0, help="of music")
     parser.add_argument("--songs", type=int, default=4, help="songs at once, beside one")
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="of stock and ours in turns; the medians are told"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, openvino or cuda")
-    parser.add_argument("--long-minutes", type=float, default=60.0, help="for the memory")
+    parser.add_argument(
+        "--long-minutes", type=float, default=60.0, help="for the memory; 0 leaves it out"
+    )
     parser.add_argument(
         "--watch-seconds", type=float, default=120.0, help="for the memory of the real model"
     )
@@ -75,7 +81,7 @@ def measure(arguments: argparse.Namespace) -> Figures:
         about = {"machine": machine(), "note": arguments.note, "song": song.name}
         if arguments.memory:
             return {**about, "memory": _measure_memory(arguments)}
-        runs = {name: _in_process(name, arguments) for name in ("stock", "stock_plain", "ours")}
+        runs = _in_turns(("stock", "stock_plain", "ours"), arguments)
         outputs = {name: np.load(prepared / f"{name}.npy") for name in runs}
         truth = prepared / "truth.npy"
         if truth.exists():
@@ -99,7 +105,8 @@ def measure(arguments: argparse.Namespace) -> Figures:
         at_once["speedup_over_stock_one_by_one"] = round(
             arguments.songs * runs["stock"]["seconds"] / at_once["seconds"], 2
         )
-        result["memory"] = _measure_memory(arguments)
+        if arguments.long_minutes:
+            result["memory"] = _measure_memory(arguments)
         return result
 
 
@@ -153,6 +160,19 @@ def _by_stem(expected: Samples, output: Samples) -> dict[str, float]:
     }
 
 
+def _in_turns(names: Sequence[str], arguments: argparse.Namespace) -> dict[str, Figures]:
+    """Returns, by name, the figures of the round of median length, and how long each round took."""
+    rounds = [
+        {name: _in_process(name, arguments) for name in names} for _ in range(arguments.rounds)
+    ]
+    runs = {}
+    for name in names:
+        by_length = sorted((done[name] for done in rounds), key=lambda run: run["seconds"])
+        seconds = [done[name]["seconds"] for done in rounds]
+        runs[name] = {**by_length[(len(rounds) - 1) // 2], "seconds_by_round": seconds}
+    return runs
+
+
 def _in_process(run: str, arguments: argparse.Namespace, **environment: str) -> Figures:
     """Runs one measurement in a process of its own and returns what it prints last."""
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks.separation", "--run", run]
@@ -199,6 +219,9 @@ def table(figures: Figures) -> str:
             f"{name:14}{run['seconds']:9.2f}{run['cpu_seconds']:9.2f}{run['real_time_factor']:13.2f}"
             f"{run['first_audio_seconds']:13.2f}{run['peak_mib']:10.0f}  {run['backend']}"
         )
+    rounds = len(figures["runs"]["ours"]["seconds_by_round"])
+    if rounds > 1:
+        lines.append(f"(the median of {rounds} rounds)")
     for name, ratio in figures["speedup"].items():
         lines.append(
             f"ours is {ratio['seconds']}× as fast as {name} "
@@ -219,7 +242,7 @@ def table(figures: Figures) -> str:
         f"{at_once['real_time_factor']:.2f} × real time, "
         f"{at_once['speedup_over_stock_one_by_one']}× as fast as stock with one after another"
     )
-    lines += [f"memory, {what}: {told}" for what, told in figures["memory"].items()]
+    lines += [f"memory, {what}: {told}" for what, told in figures.get("memory", {}).items()]
     return "\n".join(lines)
 
 

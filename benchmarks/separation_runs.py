@@ -110,8 +110,15 @@ async def _separate(
                 parts[event.stem].append(event.pcm)
         elif isinstance(event, Finished):
             backend = event.backend
-    stems = {stem: b"".join(data) for stem, data in parts.items()}
-    return stems, time.perf_counter() - began, first, backend
+    seconds = time.perf_counter() - began
+    return {stem: b"".join(data) for stem, data in parts.items()}, seconds, first, backend
+
+
+async def _until_ready(service: Any) -> None:
+    """Returns when the model is loaded and has computed: before that nothing serves."""
+    from services.separator.readiness import Readiness
+
+    await Readiness(service.engines, "htdemucs").wait()
 
 
 def _settings(arguments: argparse.Namespace, folder: str, **changes: Any) -> Any:
@@ -148,11 +155,8 @@ def _run_ours(arguments: argparse.Namespace) -> Figures:
         from services.separator.service import SeparatorService
 
         settings = _settings(arguments, folder)
-        short = arguments.song / "short.wav"
-        with AudioReader(arguments.song / "mix.wav") as reader:
-            write_wav(short, reader.read(2 * RATE_HZ))
         async with SeparatorService(settings) as service:
-            await _separate(service, _put(settings, short.read_bytes()))
+            await _until_ready(service)
             track = _put(settings, (arguments.song / "mix.wav").read_bytes())
             computed = time.process_time()
             stems, seconds, first, backend = await _separate(service, track)
@@ -174,7 +178,7 @@ def _run_concurrent(arguments: argparse.Namespace) -> Figures:
         settings = _settings(arguments, folder, running_tracks=arguments.songs)
         data = (arguments.song / "mix.wav").read_bytes()
         async with SeparatorService(settings) as service:
-            await _separate(service, _put(settings, (arguments.song / "short.wav").read_bytes()))
+            await _until_ready(service)
             # Bytes after the end of a WAV's data are another blob, and the same music.
             tracks = [_put(settings, data + bytes([number])) for number in range(arguments.songs)]
             began = time.perf_counter()
@@ -209,8 +213,7 @@ def _run_real_memory(arguments: argparse.Namespace) -> Figures:
         track = _put_long(settings, arguments.song / "mix.wav", arguments.seconds)
         levels_seconds = _keep_levels(settings, track)
         async with SeparatorService(settings) as service:
-            async with service.engines.use(settings.default_model):
-                pass  # loading is no part of the first audio
+            await _until_ready(service)
             began, first, fraction = time.perf_counter(), 0.0, 0.0
             async with aclosing(
                 service.separator.separate(SeparationRequest(track, "", STEMS))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import structlog
 
@@ -16,7 +18,7 @@ from services.separator.errors import (
     OutOfDeviceMemoryError,
     SeparatorError,
 )
-from services.separator.worker_thread import in_thread
+from services.separator.worker_thread import in_thread, side_by_side
 
 _log = structlog.get_logger("mixdown.separator.readiness")
 
@@ -68,12 +70,18 @@ class Readiness:
 
 
 def _warm_up(engine: Engine) -> None:
-    """Runs each network in each way: an earlier process may have passed the parity check."""
+    """Runs each network in each way: an earlier process may have passed the parity check.
+
+    And in each lane: the first segment there takes half as long again.
+    """
+    lanes = engine.backend.lanes
     try:
-        for member in range(len(engine.model.members)):
-            for undivided in ways(engine.backend):
+        with ThreadPoolExecutor(lanes) as threads:
+            for member in range(len(engine.model.members)):
                 probe = parity_probe(engine.model, member)
-                engine.backend.run(member, probe, undivided=undivided)
+                for undivided in ways(engine.backend):
+                    run = partial(engine.backend.run, member, probe, undivided=undivided)
+                    side_by_side(threads, [run] if undivided else lanes * [run])
     except DeviceMemoryError as error:
         raise OutOfDeviceMemoryError(
             "This model does not fit into the device's memory.",
