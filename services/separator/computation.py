@@ -285,6 +285,7 @@ class Computation:
     async def _feed(self, plan: Plan, cutter: SegmentCutter, collector: Collector) -> None:
         """Has the device compute every segment, and collects what it gives, in order."""
         backend = self.engine.backend
+        undivided = plan.undivided(backend.lanes)
 
         async def begin(number: int) -> Result:
             segment = plan.segments[number]
@@ -293,7 +294,7 @@ class Computation:
             )
             due = partial(self._audience.due, max(0, segment.offset))
             return self._rooms.scheduler.submit(
-                self, backend, segment.member, samples, due, undivided=segment.opens_track
+                self, backend, segment.member, samples, due, undivided=number in undivided
             )
 
         async def end(number: int, output: StemSamples) -> None:

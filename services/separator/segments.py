@@ -124,11 +124,6 @@ class Segment:
         return self.grid.offset(self.index)
 
     @property
-    def opens_track(self) -> bool:
-        """Whether the track's first frames wait for it."""
-        return self.offset <= 0
-
-    @property
     def length(self) -> int:
         """Frames of its result."""
         return self.grid.length(self.index)
@@ -161,6 +156,20 @@ class Plan:
     segments: tuple[Segment, ...]
     needed_from: tuple[int, ...]
     final_until: tuple[int, ...]
+
+    def undivided(self, lanes: int) -> frozenset[int]:
+        """Returns the numbers of the segments that all of a device should compute.
+
+        Those that the track's first frames wait for; and at the end what does not fill every lane,
+        so that no lane rests while another works.
+
+        Args:
+            lanes: Of the device.
+        """
+        numbers = range(len(self.segments))
+        opening = [number for number in numbers if self.segments[number].offset <= 0]
+        others = numbers[len(opening) :]
+        return frozenset(opening) | frozenset(others[len(others) - len(others) % lanes :])
 
 
 def shift_offsets(track_sha256: str, shifts: int, sample_rate_hz: int) -> tuple[int, ...]:

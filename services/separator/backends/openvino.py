@@ -6,8 +6,8 @@ Fourier transforms stay outside (`spectral_core.py`).
 
 Cores that work at one segment together wait for each other after every layer. So segments are
 computed side by side in two *lanes*, each with half of the cores, but for those that someone may
-wait to hear: these get all cores (docs/decisions/0030). Which way a segment goes changes its last
-bits.
+wait to hear, and an odd one at the end: these get all cores (docs/decisions/0030). Which way a
+segment goes changes its last bits.
 """
 
 from __future__ import annotations

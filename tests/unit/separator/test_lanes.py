@@ -17,6 +17,7 @@ from services.separator.backends.backend import SegmentBatch, StemBatch
 from services.separator.backends.openvino import OpenVinoBackend
 from services.separator.backends.parity import parity_probe
 from services.separator.models import SeparationModel, describe_model
+from services.separator.segments import plan_segments
 from tests.patience import PATIENCE_SECONDS
 from tests.separator_models import tiny_htdemucs
 
@@ -26,6 +27,24 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's tracer explains i
 @pytest.fixture
 def model() -> SeparationModel:
     return describe_model("tiny", tiny_htdemucs())
+
+
+@pytest.mark.parametrize(
+    ("lanes", "undivided"),
+    [
+        (1, {1: {0}, 2: {0}, 3: {0}, 4: {0}, 5: {0}}),
+        (2, {1: {0}, 2: {0, 1}, 3: {0}, 4: {0, 3}, 5: {0}}),
+        (3, {1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {0}, 5: {0, 4}}),
+    ],
+)
+def test_no_lane_rests_at_the_end_of_a_track(
+    model: SeparationModel, lanes: int, undivided: dict[int, set[int]]
+) -> None:
+    stride = int(0.75 * model.members[0].segment_frames)
+    for segments, numbers in undivided.items():
+        plan = plan_segments([(0, model.members[0])], segments * stride, 0.25)
+        assert len(plan.segments) == segments
+        assert plan.undivided(lanes) == numbers
 
 
 @pytest.fixture
