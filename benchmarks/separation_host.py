@@ -54,6 +54,7 @@ class InstantBackend:
     name = "instant"
     is_reference = False
     lanes = 1
+    depth = 2
 
     def __init__(self, max_batch: int, segment_seconds: float) -> None:
         self.max_batch = max_batch

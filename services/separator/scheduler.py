@@ -20,6 +20,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,6 +44,9 @@ Result = asyncio.Future[StemSamples]
 
 Due = Callable[[float], float]
 """Tells at a time (of `time.monotonic`) when a listener wants what a segment brings."""
+
+_AT_ONCE = 2
+"""Batches handed out at once over all backends, each in a thread."""
 
 _LOOKS = 10
 """Times that a device is looked at before it is taken to hang. Where this process stood still
@@ -92,8 +96,6 @@ class Scheduler:
     """One loop over the segments of all tracks.
 
     Args:
-        depth: Batches handed to the device at once, each in a thread. With 2 a GPU is given its
-            next batch while it computes one, and a device of two lanes has both filled.
         on_device_lost: Called once, when the device computes nothing any more.
         patience_seconds: A batch that takes longer has hung, and the device with it; None to wait
             for ever.
@@ -104,7 +106,6 @@ class Scheduler:
 
     def __init__(
         self,
-        depth: int = 1,
         on_device_lost: Callable[[], object] = lambda: None,
         patience_seconds: float | None = None,
     ) -> None:
@@ -118,8 +119,9 @@ class Scheduler:
         self._step_seconds: WeakKeyDictionary[Backend, float] = WeakKeyDictionary()
         self._passed_over = 0
         self._arrived = asyncio.Event()
-        self._free = asyncio.Semaphore(depth)
-        self._device = ThreadPoolExecutor(max_workers=depth, thread_name_prefix="device")
+        self._given: WeakKeyDictionary[Backend, int] = WeakKeyDictionary()
+        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._device = ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="device")
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop().create_task(self._schedule())
 
@@ -179,17 +181,25 @@ class Scheduler:
             while not (batch := self._take_batch()):
                 self._arrived.clear()
                 await self._arrived.wait()
+            backend = batch[0].backend
+            self._given[backend] = self._given.get(backend, 0) + 1
             task = asyncio.get_running_loop().create_task(self._run(batch))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
-            task.add_done_callback(lambda _: self._free.release())
+            task.add_done_callback(partial(self._take_back, backend))
+
+    def _take_back(self, backend: Backend, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._given[backend] -= 1
+        self._free.release()
+        self._arrived.set()  # what waits for this backend may go on
 
     def _take_batch(self) -> list[_Work]:
         self._drop_cancelled()
-        if not self._tracks:
+        # The one first that was served longest ago. All of a track is for one backend.
+        tracks = [track for track, queue in self._tracks.items() if self._has_room(queue[0])]
+        if not tracks:
             return []
         now = time.monotonic()
-        tracks = list(self._tracks)  # the one first that was served longest ago
         queues = [self._tracks[track] for track in tracks]
         choice = choose_batch(
             [[self._told(work, now) for work in queue] for queue in queues],
@@ -199,6 +209,9 @@ class Scheduler:
         )
         self._passed_over = choice.passed_over
         return [self._pop(tracks[number]) for number in choice.tracks]
+
+    def _has_room(self, work: _Work) -> bool:
+        return self._given.get(work.backend, 0) < work.backend.depth
 
     def _told(self, work: _Work, now: float) -> Waiting:
         # A batch of its own must be through by the time that it is due.
@@ -225,7 +238,6 @@ class Scheduler:
 
     async def _run(self, batch: list[_Work]) -> None:
         began = time.monotonic()
-        backend = batch[0].backend
         running = asyncio.get_running_loop().run_in_executor(self._device, _compute, batch)
         if not await self._is_answered(running):
             self.has_hung = True
@@ -238,7 +250,7 @@ class Scheduler:
         elif isinstance(error, DeadDeviceError):
             self._give_up(batch, error)
         else:
-            self._count(backend, len(batch), time.monotonic() - began)
+            self._count(batch, time.monotonic() - began)
             _hand_out(batch, error, None if error else running.result())
 
     async def _is_answered(self, running: asyncio.Future[StemBatch]) -> bool:
@@ -248,13 +260,15 @@ class Scheduler:
                 return True
         return False
 
-    def _count(self, backend: Backend, segments: int, seconds: float) -> None:
+    def _count(self, batch: list[_Work], seconds: float) -> None:
+        backend, segments = batch[0].backend, len(batch)
         mean = self._step_seconds.get(backend, seconds)
         self._step_seconds[backend] = mean + _NEWEST_STEP * (seconds - mean)
         self.statistics.batches += 1
         self.statistics.segments += segments
         self.statistics.busy_seconds += seconds
-        metrics.count_batch(backend.name, segments, backend.max_batch, seconds / backend.lanes)
+        share = 1 if batch[0].undivided else 1 / backend.lanes
+        metrics.count_batch(backend.name, segments, backend.max_batch, share * seconds)
 
     def _give_up(self, batch: list[_Work], error: DeadDeviceError) -> None:
         waiting = [work for queue in self._tracks.values() for work in queue]

@@ -82,9 +82,7 @@ class SeparatorService:
             settings.models_in_memory,
             self._lose_device,
         )
-        # A GPU should have its next batch before it tells of the last one; OpenVINO has two lanes.
-        depth = 1 if settings.device == "cpu" else 2
-        self.scheduler = Scheduler(depth, self._lose_device, settings.device_patience_seconds)
+        self.scheduler = Scheduler(self._lose_device, settings.device_patience_seconds)
         self._servers: list[Server] = []
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="stems")
         admission = Admission(settings.running_tracks, settings.queue_limit)

@@ -69,7 +69,7 @@ class Backend(Protocol):
     """Holds one model on a device and runs its networks.
 
     A backend may be called from two threads at once. One with a single lane has the other wait, and
-    may copy its batch meanwhile.
+    may copy its batch meanwhile. The scheduler calls it from `depth` threads.
     """
 
     name: str
@@ -80,6 +80,10 @@ class Backend(Protocol):
 
     lanes: int
     """Batches that it computes side by side, each with its share of the device."""
+
+    depth: int
+    """Batches that it is given at once, each by a thread: one in every lane, and to a GPU one more,
+    which is copied meanwhile."""
 
     is_reference: bool
     """Whether its stems are Demucs' own to the rounding, whatever that takes; others may be sparing

@@ -116,6 +116,7 @@ class CudaBackend:
     name = "cuda"
     is_reference = False
     lanes = 1
+    depth = 2  # it has its next batch before it tells of the last one
 
     def __init__(
         self,

@@ -94,7 +94,7 @@ class OpenVinoBackend:
         self, model: SeparationModel, cache_folder: Path, threads: int, precision: Precision
     ) -> None:
         self._networks = [_transformer_of(member, model.name) for member in model.members]
-        self.lanes = min(_LANES, threads)
+        self.lanes = self.depth = min(_LANES, threads)
         self._undivided = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
         core, eight = openvino.Core(), precision == "int8"
@@ -102,7 +102,7 @@ class OpenVinoBackend:
             "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if eight else precision],
             "ENABLE_CPU_PINNING": False,  # what is cut and collected meanwhile wants cores too
         }
-        self._whole, self._lanes = [], []
+        self._whole, self._in_lanes = [], []
         for number, network in enumerate(self._networks):
             name = f"{model.weights_sha256[:16]}-{number}"
             path = _convert(network, parity_probe(model, number), cache_folder, name)
@@ -111,7 +111,7 @@ class OpenVinoBackend:
                 use_eight_bits(graph)
                 use_eight_bit_scores(graph)
             lanes = _Compiled(core, graph, options, threads // self.lanes, self.lanes)
-            self._lanes.append(lanes)
+            self._in_lanes.append(lanes)
             self._whole.append(
                 lanes if self.lanes == 1 else _Compiled(core, graph, options, threads)
             )
@@ -134,7 +134,7 @@ class OpenVinoBackend:
     def _lane(self, member: int) -> Iterator[Any]:
         with self._undivided:
             pass  # nothing is begun beside what is waited for
-        with self._lanes[member].request() as request:
+        with self._in_lanes[member].request() as request:
             yield request
 
     def _run_one(self, member: int, request: Any, segment: SegmentBatch) -> StemBatch:
@@ -153,7 +153,7 @@ class OpenVinoBackend:
     def close(self) -> None:
         """Frees the compiled networks."""
         self._whole.clear()
-        self._lanes.clear()
+        self._in_lanes.clear()
 
 
 class _Compiled:

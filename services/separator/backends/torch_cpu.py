@@ -22,6 +22,7 @@ class TorchCpuBackend:
     is_reference = True
     max_batch = 1  # a segment keeps every core busy; more at once only wait longer
     lanes = 1
+    depth = 1
 
     def __init__(self, model: SeparationModel, threads: int) -> None:
         self._model = model

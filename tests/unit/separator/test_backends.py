@@ -72,6 +72,7 @@ class Noisy:
     is_reference = False
     max_batch = 1
     lanes = 1
+    depth = 1
 
     def __init__(self, reference: TorchCpuBackend, error: float) -> None:
         self._reference = reference

@@ -26,8 +26,11 @@ class Device:
     name = "device"
     is_reference = True
 
-    def __init__(self, max_batch: int = 1, memory: int = 100, lanes: int = 1) -> None:
+    def __init__(
+        self, max_batch: int = 1, memory: int = 100, lanes: int = 1, depth: int = 1
+    ) -> None:
         self.max_batch = max_batch
+        self.depth = depth
         self.lanes = lanes
         self.batches: list[list[float]] = []
         self.undivided: list[bool] = []
@@ -207,7 +210,7 @@ async def test_a_backend_that_breaks_fails_its_work_only(scheduler: Scheduler) -
 
 async def test_a_device_that_is_lost_takes_all_work_with_it_and_is_told_once() -> None:
     told: list[str] = []
-    scheduler, device = Scheduler(2, lambda: told.append("lost")), Device()
+    scheduler, device = Scheduler(lambda: told.append("lost")), Device(depth=2)
     device.gate.clear()
     results = [
         scheduler.submit(track, backend, 0, segment(value))
@@ -229,7 +232,7 @@ async def test_a_device_that_is_lost_takes_all_work_with_it_and_is_told_once() -
 
 async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_one() -> None:
     """So its copies can go on meanwhile; both come out, each to its owner."""
-    scheduler, device = Scheduler(depth=2), Device()
+    scheduler, device = Scheduler(), Device(depth=2)
     device.gate.clear()
     results = [scheduler.submit("a", device, 0, segment(value)) for value in range(6)]
     await until_inside(device, 2)
@@ -238,6 +241,24 @@ async def test_a_device_of_depth_two_is_given_its_next_batch_while_it_computes_o
     outputs = await asyncio.gather(*results)
     assert [float(output[0, 0, 0]) for output in outputs] == list(range(1, 7))
     await scheduler.close()
+
+
+async def test_a_device_that_is_busy_holds_up_nobody_who_wants_another(
+    scheduler: Scheduler,
+) -> None:
+    """And is given nothing more: what waits for it can still be cancelled."""
+    busy, other = Device(), Device()
+    busy.gate.clear()
+    held = [scheduler.submit("a", busy, 0, segment(value)) for value in range(3)]
+    await until_inside(busy, 1)
+    output = await scheduler.submit("b", other, 0, segment(7))
+    assert float(output[0, 0, 0]) == 8
+    assert busy.inside == 1
+    assert scheduler.waiting_segments == 2
+    held[1].cancel()
+    busy.gate.set()
+    await asyncio.gather(held[0], held[2])
+    assert busy.batches == [[0], [2]]
 
 
 @pytest.mark.parametrize(
@@ -272,7 +293,7 @@ async def test_closing_cancels_what_waits() -> None:
 
 async def test_a_device_that_hangs_is_lost_and_its_thread_is_left_behind() -> None:
     told: list[str] = []
-    scheduler, device = Scheduler(1, lambda: told.append("lost"), patience_seconds=0.2), Device()
+    scheduler, device = Scheduler(lambda: told.append("lost"), patience_seconds=0.2), Device()
     device.gate.clear()
     try:
         results = [scheduler.submit("a", device, 0, segment(value)) for value in range(3)]
