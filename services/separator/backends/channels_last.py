@@ -10,7 +10,8 @@ It computes what `SpectralCore` computes, with the same weights. What differs is
   convolution. They lie beside each other in memory, as they do in the longer row.
 - The norm over a whole sequence is written without turning the sequence around, and the rows of
   the spectrogram follow each other in it as they lie in memory: attention knows no order.
-- Norms of few channels may take several hops for one (`hops_together`), so that vectors are full.
+- Norms and gates may be said so that fewer passes go over wide arrays (`few_passes`,
+  `norms_and_gates.py`).
 - What depends on positions only is computed once, not in each run. (Demucs makes it on the CPU each
   time, which neither lets a GPU work ahead nor a run be recorded.)
 
@@ -30,12 +31,18 @@ from demucs.transformer import MyGroupNorm, create_2d_sin_embedding, create_sin_
 from torch import nn
 from torch.nn import functional
 
-_KERNEL, _STRIDE = 8, 4
-_MOST_HOPS = 8
-"""Hops that a norm takes for one: of six channels, the fewest that there are, 48."""
+from services.separator.backends.norms_and_gates import (
+    Gate,
+    GateInHalves,
+    NarrowNorm,
+    NormedGate,
+    can_be_normed_narrow,
+    can_take_hops_together,
+)
 
-_NARROW = 48
-"""Norms of so many channels, and of fewer, take several hops for one."""
+_KERNEL, _STRIDE = 8, 4
+_OUTER_LAYERS = 2
+"""Layers from the outside that hold most of all values: five sixths of those of four layers."""
 
 _RESIDUAL_PARTS = 7  # without recurrence and attention: two convolutions, each with its norm, …
 
@@ -83,11 +90,12 @@ class ChannelsLastCore(nn.Module):
 
     Args:
         network: One for which `can_lie_channels_last` holds.
-        hops_together: Whether norms of few channels take several hops for one. The result is the
-            same; it is faster where arrays lie channels last in memory and are normalised so.
+        few_passes: Whether norms and gates are said so that fewer passes go over wide arrays. The
+            result is the same; it is faster where arrays lie channels last in memory and are
+            normalised so.
     """
 
-    def __init__(self, network: HTDemucs, *, hops_together: bool = False) -> None:
+    def __init__(self, network: HTDemucs, *, few_passes: bool = False) -> None:
         super().__init__()
         net: Any = copy.deepcopy(network)
         self._stems, self._channels = len(net.sources), net.audio_channels
@@ -109,9 +117,21 @@ class ChannelsLastCore(nn.Module):
                 "channel_downsampler_t",
             )
         )
-        if hops_together:
-            for branch in [part for part in self.modules() if isinstance(part, _Residual)]:
-                branch.take_hops_together()
+        if few_passes:
+            self._spare_passes()
+
+    def _spare_passes(self) -> None:
+        for branch in [part for part in self.modules() if isinstance(part, _Residual)]:
+            branch.take_hops_together()
+        outer: list[Any] = [
+            *self.encoder[:_OUTER_LAYERS],
+            *self.time_encoder[:_OUTER_LAYERS],
+            *self.decoder[-_OUTER_LAYERS:],
+            *self.time_decoder[-_OUTER_LAYERS:],
+        ]
+        for coder in outer:
+            # Nowhere do roundings tell as in the spectrum's last layer (docs/decisions/0029).
+            coder.spare_passes(keep_norms=coder is self.decoder[-1])
 
     def forward(
         self, mix: torch.Tensor, spectrogram: torch.Tensor
@@ -140,34 +160,47 @@ class ChannelsLastCore(nn.Module):
         return spectra, waveforms.reshape(len(mix), self._stems, self._channels, -1)
 
 
-class _Encoder(nn.Module):
-    """A layer of either branch: `[batch, channels, rows, hops]`, of which time has one row."""
+class _Coder(nn.Module):
+    """What layers of both directions and branches have: residual branches, and a gate."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.convolution, self.rewrite = _flat(layer.conv), _flat(layer.rewrite)
+        self.rewrite: nn.Module = Gate(_flat(layer.rewrite))
         self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
+
+    def spare_passes(self, *, keep_norms: bool) -> None:
+        if isinstance(self.rewrite, Gate):
+            self.rewrite = GateInHalves(self.rewrite)
+        for branch in self.residual:
+            if isinstance(branch, _Residual) and not keep_norms:
+                branch.norm_narrow()
+
+
+class _Encoder(_Coder):
+    """A layer of either branch: `[batch, channels, rows, hops]`, of which time has one row."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.convolution = _flat(layer.conv)
 
     def forward(self, samples: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Runs the layer, and adds what `embedding` has for each row, `[rows, channels, 1, 1]`."""
         by_row = _rows_apart(functional.gelu(self.convolution(samples)))
-        by_row = functional.glu(self.rewrite(self.residual(by_row)), dim=1)
+        by_row = self.rewrite(self.residual(by_row))
         if embedding is not None:  # added where a compiler need not turn the channels around for it
             by_row = by_row + embedding.repeat(len(samples), 1, 1, 1)
         return _rows_together(by_row, len(samples))
 
 
-class _Decoder(nn.Module):
+class _Decoder(_Coder):
     """What comes before the transposed convolution."""
 
     def __init__(self, layer: Any) -> None:
-        super().__init__()
-        self.rewrite = _flat(layer.rewrite)
-        self.residual = nn.Sequential(*(_Residual(branch) for branch in _branches(layer)))
+        super().__init__(layer)
         self._is_last = layer.last
 
     def rewritten(self, samples: torch.Tensor) -> torch.Tensor:
-        by_row = _rows_apart(functional.glu(self.rewrite(samples), dim=1))
+        by_row = _rows_apart(self.rewrite(samples))
         return _rows_together(self.residual(by_row), len(samples))
 
     def activated(self, samples: torch.Tensor) -> torch.Tensor:
@@ -205,43 +238,36 @@ class _Residual(nn.Module):
 
     def __init__(self, branch: Any) -> None:
         super().__init__()
-        squeeze, norm, activation, expand, wide_norm, gate, scale = branch
-        self.body = nn.Sequential(_flat(squeeze), norm, activation, _flat(expand), wide_norm, gate)
-        self.scale = nn.Parameter(scale.scale[None, :, None, None])
+        squeeze, norm, activation, expand, wide_norm, _, scale = branch
+        self.squeeze = nn.Sequential(_flat(squeeze), norm, activation)
+        self.gate: nn.Module = _WideGate(_flat(expand), wide_norm, scale.scale[None, :, None, None])
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        residual: torch.Tensor = self.body(samples)
-        return samples + self.scale * residual
+        residual: torch.Tensor = self.gate(self.squeeze(samples))
+        return samples + residual
 
     def take_hops_together(self) -> None:
-        squeeze, norm, activation, *others = self.body
-        if isinstance(norm, nn.GroupNorm) and norm.num_channels <= _NARROW and norm.num_groups == 1:
-            self.body = nn.Sequential(squeeze, _NarrowNorm(norm, activation), *others)
+        squeeze, norm, activation = self.squeeze
+        if can_take_hops_together(norm):
+            self.squeeze = nn.Sequential(squeeze, NarrowNorm(norm, activation))
+
+    def norm_narrow(self) -> None:
+        wide = self.gate
+        if isinstance(wide, _WideGate) and can_be_normed_narrow(wide.expand, wide.norm):
+            self.gate = NormedGate(wide.expand, wide.norm, wide.scale)
 
 
-class _NarrowNorm(nn.Module):
-    """A norm over all of an item, and the activation after it, with several hops for one.
+class _WideGate(nn.Module):
+    """The end of a residual branch as it is: widened, normalised, gated and scaled."""
 
-    Args:
-        norm: Has one group, so that mean and deviation do not ask what is a channel.
-        activation: By element. It is in here so that a compiler finds it right after the norm.
-    """
-
-    def __init__(self, norm: nn.GroupNorm, activation: nn.Module) -> None:
+    def __init__(self, expand: Any, norm: Any, scale: torch.Tensor) -> None:
         super().__init__()
-        self.weight, self.bias, self._epsilon = norm.weight, norm.bias, norm.eps
-        self.activation = activation
+        self.expand, self.norm = expand, norm
+        self.scale = nn.Parameter(scale)
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        rows, channels, _, hops = samples.shape
-        together = next(count for count in range(_MOST_HOPS, 0, -1) if hops % count == 0)
-        in_order = samples.permute(0, 2, 3, 1).reshape(rows, 1, -1, together * channels)
-        weight, bias = self.weight.repeat(together), self.bias.repeat(together)
-        wider = in_order.permute(0, 3, 1, 2)
-        normed = self.activation(functional.group_norm(wider, 1, weight, bias, self._epsilon))
-        apart = normed.permute(0, 2, 3, 1).reshape(rows, 1, hops, channels)
-        result: torch.Tensor = apart.permute(0, 3, 1, 2)
-        return result
+        gated = functional.glu(self.norm(self.expand(samples)), dim=1)
+        return self.scale * gated
 
 
 class _Transformer(nn.Module):

@@ -225,7 +225,7 @@ def _forget_unused(folder: Path, name: str) -> None:
 def _trace(network: HTDemucs) -> openvino.Model:
     mix = torch.zeros(1, network.audio_channels, int(network.samplerate * network.segment))
     core = (
-        ChannelsLastCore(network, hops_together=True)
+        ChannelsLastCore(network, few_passes=True)
         if can_lie_channels_last(network)
         else SpectralCore(network)
     )
