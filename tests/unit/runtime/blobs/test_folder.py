@@ -65,3 +65,22 @@ def test_a_location_is_a_folder_or_s3(tmp_path: Path) -> None:
     for location in ("gs://bucket", "s3://", "s3:///prefix"):
         with pytest.raises(ValueError, match="a blob store is a folder or s3"):
             open_blob_store(location)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
+def test_a_large_blob_is_on_its_way_to_the_disk_before_it_is_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    advised: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, *advice: advised.append(advice))
+    store = FolderBlobStore(tmp_path)
+    piece = os.urandom(3 << 20)
+    with store.create() as writer:
+        for _ in range(7):
+            writer.write(piece)
+        blob = writer.commit()
+    # Each byte once, in order, and as it lies in the file already.
+    dirty = os.POSIX_FADV_DONTNEED
+    assert advised == [(0, 9 << 20, dirty), (9 << 20, 9 << 20, dirty)]
+    with store.open(blob.sha256) as file:
+        assert file.read() == 7 * piece
