@@ -8,6 +8,7 @@ reads and writes less on the way, where a compiler keeps channels last in memory
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -54,12 +55,11 @@ class GateInHalves(nn.Module):
 
 def _outputs_of(convolution: nn.Conv2d, outputs: slice) -> nn.Conv2d:
     """Returns a convolution that gives these channels of another one's, and no others."""
-    weight, bias = convolution.weight[outputs], convolution.bias
-    padding: Any = convolution.padding
-    kernel: Any = convolution.kernel_size
-    part = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, padding=padding)
-    part.weight = nn.Parameter(weight)
-    part.bias = None if bias is None else nn.Parameter(bias[outputs])
+    part = copy.deepcopy(convolution)
+    part.weight = nn.Parameter(convolution.weight[outputs])
+    part.out_channels = len(part.weight)
+    if convolution.bias is not None:
+        part.bias = nn.Parameter(convolution.bias[outputs])
     return part
 
 
@@ -128,18 +128,17 @@ class NormedGate(nn.Module):
     def __init__(self, expand: Any, norm: Any, scale: torch.Tensor) -> None:
         super().__init__()
         narrowed, widened = _same_moments(expand)
-        widened = norm.weight.double()[:, None] * widened
-        shift, factors = norm.bias.double(), scale.double().flatten()
-        half, dtype = len(widened) // 2, expand.weight.dtype
-        self.narrow = _pointwise(narrowed[:, :-1], narrowed[:, -1], dtype)
+        # The branch's scale is that of the half which is gated; a sigmoid must not be scaled.
+        factors = torch.cat([scale.double().flatten(), scale.new_ones(scale.numel()).double()])
+        weight = (factors * norm.weight)[:, None] * widened
+        wide = _pointwise(weight, factors * norm.bias, expand.weight.dtype)
+        self.narrow = _pointwise(narrowed[:, :-1], narrowed[:, -1], expand.weight.dtype)
         self.norm = nn.GroupNorm(1, len(narrowed), norm.eps, affine=False)
-        self.value = _pointwise(factors[:, None] * widened[:half], factors * shift[:half], dtype)
-        self.gate = _pointwise(widened[half:], shift[half:], dtype)
+        self.gate = GateInHalves(Gate(wide))
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         """Takes `[rows, h, 1, hops]` and gives `[rows, C, 1, hops]`."""
-        normed = self.norm(self.narrow(samples))
-        gated: torch.Tensor = self.value(normed) * torch.sigmoid(self.gate(normed))
+        gated: torch.Tensor = self.gate(self.norm(self.narrow(samples)))
         return gated
 
 
