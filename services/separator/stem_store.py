@@ -18,7 +18,7 @@ import numpy as np
 
 from services.runtime.blobs import BlobStore, BlobWriter
 
-VERSION = 9
+VERSION = 10
 """Raised whenever the same request would give other samples than before."""
 
 SAMPLE_BYTES = 4

@@ -7,7 +7,8 @@ It computes what `SpectralCore` computes, with the same weights. What differs is
 - The residual branches of the frequencies take each row of the spectrogram for an item of a batch.
   Where channels are last in memory, that too is no copy.
 - A transposed convolution gives the four samples that it makes of one as channels, by a plain
-  convolution. They lie beside each other in memory, as they do in the longer row.
+  convolution. They lie beside each other in memory, as they do in the longer row. So do those that
+  the first and the last convolutions take and give (docs/decisions/0032).
 - The norm over a whole sequence is written without turning the sequence around, and the rows of
   the spectrogram follow each other in it as they lie in memory: attention knows no order.
 - Norms and gates may be said so that fewer passes go over wide arrays (`few_passes`,
@@ -39,8 +40,9 @@ from services.separator.backends.norms_and_gates import (
     can_be_normed_narrow,
     can_take_hops_together,
 )
+from services.separator.backends.spectral_core import EDGE, STRIDE, CoreOutput
 
-_KERNEL, _STRIDE = 8, 4
+_KERNEL = 8
 _OUTER_LAYERS = 2
 """Layers from the outside that hold most of all values: five sixths of those of four layers."""
 
@@ -73,7 +75,7 @@ def _is_plain(coder: Any) -> bool:
         return False
     encodes = isinstance(coder, HEncLayer)
     return (
-        (coder.kernel_size, coder.stride, coder.pad) == (_KERNEL, _STRIDE, _KERNEL // 4)
+        (coder.kernel_size, coder.stride, coder.pad) == (_KERNEL, STRIDE, EDGE)
         and coder.rewrite is not None
         and not (encodes and any(size != 1 for size in coder.rewrite.kernel_size))
         and not coder.norm
@@ -98,15 +100,17 @@ class ChannelsLastCore(nn.Module):
     def __init__(self, network: HTDemucs, *, few_passes: bool = False) -> None:
         super().__init__()
         net: Any = copy.deepcopy(network)
-        self._stems, self._channels = len(net.sources), net.audio_channels
+        channels = net.audio_channels
+        parts = len(net.sources) * channels
         rows = net.freq_emb_scale * net.freq_emb.weight.detach()
         self.register_buffer("row_embedding", rows[:, :, None, None])
         self.encoder = nn.ModuleList(_Encoder(layer) for layer in net.encoder)
         self.time_encoder = nn.ModuleList(_Encoder(layer) for layer in net.tencoder)
-        self.decoder = nn.ModuleList(
-            _RowDecoder(layer, parts=self._stems * self._channels) for layer in net.decoder
-        )
-        self.time_decoder = nn.ModuleList(_TimeDecoder(layer) for layer in net.tdecoder)
+        for encoder in (self.encoder, self.time_encoder):
+            first: Any = encoder[0]
+            first.take_steps(channels)
+        self.decoder = nn.ModuleList(_RowDecoder(layer, parts) for layer in net.decoder)
+        self.time_decoder = nn.ModuleList(_TimeDecoder(layer, parts) for layer in net.tdecoder)
         self.transformer = _Transformer(net)
         self.widen, self.widen_time, self.narrow, self.narrow_time = (
             _flat(getattr(net, name)) if net.bottom_channels else nn.Identity()
@@ -133,18 +137,17 @@ class ChannelsLastCore(nn.Module):
             # Nowhere do roundings tell as in the spectrum's last layer (docs/decisions/0029).
             coder.spare_passes(keep_norms=coder is self.decoder[-1])
 
-    def forward(
-        self, mix: torch.Tensor, spectrogram: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the network; shapes as of `SpectralCore`."""
-        rows, mean, deviation = _normalise(spectrogram)
-        wave, time_mean, time_deviation = _normalise(mix[:, :, None])
+    def forward(self, steps: torch.Tensor, bands: torch.Tensor) -> CoreOutput:
+        """Runs the network; shapes as of `CoreInput` and `CoreOutput`."""
+        rows, wave = bands.permute(0, 3, 1, 2), steps[:, None].permute(0, 3, 1, 2)
         skips: list[torch.Tensor] = []
         time_skips: list[torch.Tensor] = []
-        lengths = []
+        lengths = [0]  # the last layer gives whole steps
         for encode, encode_time in zip(self.encoder, self.time_encoder, strict=True):
-            lengths.append(wave.shape[-1])
-            wave = encode_time(functional.pad(wave, (0, -wave.shape[-1] % _STRIDE)))
+            if skips:
+                lengths.append(wave.shape[-1])
+                wave = functional.pad(wave, (0, -wave.shape[-1] % STRIDE))
+            wave = encode_time(wave)
             time_skips.append(wave)
             # Only the first layer is told which row is which.
             rows = encode(rows) if skips else encode(rows, self.row_embedding)
@@ -155,9 +158,8 @@ class ChannelsLastCore(nn.Module):
         for decode, decode_time in zip(self.decoder, self.time_decoder, strict=True):
             rows = decode(rows + skips.pop())
             wave = decode_time(wave + time_skips.pop(), lengths.pop())
-        spectra = rows.permute(0, 2, 3, 1) * deviation + mean
-        waveforms = wave * time_deviation + time_mean
-        return spectra, waveforms.reshape(len(mix), self._stems, self._channels, -1)
+        steps, bands = wave.permute(0, 2, 3, 1)[:, 0], rows.permute(0, 2, 3, 1)
+        return CoreOutput(steps.contiguous(), bands.contiguous())
 
 
 class _Coder(nn.Module):
@@ -183,6 +185,10 @@ class _Encoder(_Coder):
         super().__init__(layer)
         self.convolution = _flat(layer.conv)
 
+    def take_steps(self, parts: int) -> None:
+        """Has the layer take what it strides over as channels, as `CoreInput` has them."""
+        self.convolution = _steps_from_channels(self.convolution, parts)
+
     def forward(self, samples: torch.Tensor, embedding: torch.Tensor | None = None) -> torch.Tensor:
         """Runs the layer, and adds what `embedding` has for each row, `[rows, channels, 1, 1]`."""
         by_row = _rows_apart(functional.gelu(self.convolution(samples)))
@@ -203,34 +209,34 @@ class _Decoder(_Coder):
         by_row = _rows_apart(self.rewrite(samples))
         return _rows_together(self.residual(by_row), len(samples))
 
-    def activated(self, samples: torch.Tensor) -> torch.Tensor:
-        return samples if self._is_last else functional.gelu(samples)
-
 
 class _RowDecoder(_Decoder):
     """Makes four rows of one; the last layer leaves them as channels, by `parts`."""
 
     def __init__(self, layer: Any, parts: int) -> None:
         super().__init__(layer)
-        self._cut = layer.pad
         self.widen = _steps_as_channels(layer, parts) if layer.last else layer.conv_tr
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         widened: torch.Tensor = self.widen(self.rewritten(samples))
-        return widened if self._is_last else self.activated(widened[:, :, self._cut : -self._cut])
+        return widened if self._is_last else functional.gelu(widened[:, :, EDGE:-EDGE])
 
 
 class _TimeDecoder(_Decoder):
-    """Makes four samples of one."""
+    """Makes four samples of one; the last layer leaves them as channels, by `parts`."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, parts: int) -> None:
         super().__init__(layer)
-        self.widen = _steps_as_channels(layer, parts=1)
+        self.widen = _steps_as_channels(layer, parts if layer.last else 1)
 
     def forward(self, samples: torch.Tensor, length: int) -> torch.Tensor:
-        steps = self.widen(self.rewritten(samples)).permute(0, 2, 3, 1)
-        longer = steps.reshape(len(steps), 1, _STRIDE * steps.shape[2], -1)[:, :, :length]
-        return self.activated(longer).permute(0, 3, 1, 2)
+        widened: torch.Tensor = self.widen(self.rewritten(samples))
+        if self._is_last:
+            return widened
+        steps = widened.permute(0, 2, 3, 1)
+        longer = steps.reshape(len(steps), 1, STRIDE * steps.shape[2], -1)
+        cut = longer[:, :, EDGE : EDGE + length]
+        return functional.gelu(cut).permute(0, 3, 1, 2)
 
 
 class _Residual(nn.Module):
@@ -287,7 +293,7 @@ class _Transformer(nn.Module):
         frames = int(net.segment * net.samplerate)
         hops, rows, steps = math.ceil(frames / net.hop_length), net.nfft // 2, frames
         for _ in net.encoder:
-            rows, steps = rows // _STRIDE, math.ceil(steps / _STRIDE)
+            rows, steps = rows // STRIDE, math.ceil(steps / STRIDE)
         period, share = transformer.max_period, transformer.weight_pos_embed
         table: Any = create_2d_sin_embedding
         places = table(channels, rows, hops, max_period=period)
@@ -328,13 +334,6 @@ class _SequenceNorm(nn.Module):
         return scaled
 
 
-def _normalise(samples: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Returns normalised samples, and what undoes it, as `HTDemucs.forward` has them."""
-    mean = samples.mean(dim=(1, 2, 3), keepdim=True)
-    deviation = samples.std(dim=(1, 2, 3), keepdim=True)
-    return (samples - mean) / (1e-5 + deviation), mean, deviation
-
-
 def _rows_apart(samples: torch.Tensor) -> torch.Tensor:
     """Turns `[batch, channels, rows, hops]` to `[batch · rows, channels, 1, hops]`.
 
@@ -369,28 +368,41 @@ def _flat(convolution: Any) -> Any:
     return flat
 
 
+def _steps_from_channels(convolution: Any, parts: int) -> nn.Conv2d:
+    """Returns a layer's first convolution for what it strides over as channels.
+
+    Of steps that begin where its padding did, output j is a sum over steps j and j + 1.
+
+    Args:
+        convolution: Of a kernel of 8, a stride of 4, and as much padding as `EDGE` has.
+        parts: The channels taken are ordered by part, then by step, then within the part.
+    """
+    weight = convolution.weight
+    outputs, inputs = weight.shape[:2]
+    taps = weight.reshape(outputs, parts, inputs // parts, 2, STRIDE).permute(0, 1, 4, 2, 3)
+    kernel = (2, 1) if convolution.kernel_size[1] == 1 else (1, 2)
+    taken = nn.Conv2d(STRIDE * inputs, outputs, kernel)
+    taken.weight = nn.Parameter(taps.reshape(outputs, -1, *kernel))
+    taken.bias = convolution.bias
+    return taken
+
+
 def _steps_as_channels(layer: Any, parts: int) -> nn.Conv2d:
     """Returns a layer's transposed convolution as one that gives the steps as channels.
 
-    Sample 4j + q of what is left after the layer's cut is a sum over the inputs j − 1, j and
-    j + 1, each with the weight that the transposed convolution has for their distance.
+    Nothing is cut. Sample 4j + q is a sum over the inputs j and j − 1, with the weights that the
+    transposed convolution has for the distances q and 4 + q.
 
     Args:
-        layer: Has `conv_tr`, of a kernel of 8 and a stride of 4, and `pad`, the cut.
+        layer: Has `conv_tr`, of a kernel of 8 and a stride of 4.
         parts: The output's channels are ordered by part, then by step, then within the part.
     """
-    weight = layer.conv_tr.weight.reshape(*layer.conv_tr.weight.shape[:2], _KERNEL)
+    weight = layer.conv_tr.weight
     inputs, outputs = weight.shape[:2]
-    taps = weight.new_zeros(_STRIDE, outputs, inputs, 3)
-    for step in range(_STRIDE):
-        for tap in range(3):
-            place = step + layer.pad - _STRIDE * (tap - 1)
-            if 0 <= place < _KERNEL:
-                taps[step, :, :, tap] = weight[:, :, place].T
-    taps = taps.reshape(_STRIDE, parts, -1, inputs, 3).transpose(0, 1)
-    bias = layer.conv_tr.bias.reshape(parts, 1, -1).repeat(1, _STRIDE, 1)
-    kernel, padding = ((3, 1), (1, 0)) if layer.freq else ((1, 3), (0, 1))
-    convolution = nn.Conv2d(inputs, _STRIDE * outputs, kernel, padding=padding)
+    taps = weight.reshape(inputs, parts, outputs // parts, 2, STRIDE).flip(3).permute(1, 4, 2, 0, 3)
+    bias = layer.conv_tr.bias.reshape(parts, 1, -1).repeat(1, STRIDE, 1)
+    kernel, padding = ((2, 1), (1, 0)) if layer.freq else ((1, 2), (0, 1))
+    convolution = nn.Conv2d(inputs, STRIDE * outputs, kernel, padding=padding)
     convolution.weight = nn.Parameter(taps.reshape(-1, inputs, *kernel))
     convolution.bias = nn.Parameter(bias.reshape(-1))
     return convolution

@@ -34,7 +34,7 @@ from services.separator.backends.recordings import (
     largest_rehearsed,
     recordable_size,
 )
-from services.separator.backends.spectral_core import join_branches, spectrogram_of
+from services.separator.backends.spectral_core import core_input, join_branches
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import Member, SeparationModel
 
@@ -332,4 +332,9 @@ def _network_on(device: torch.device, member: Member) -> Run:
         return plain
     core: Any = ChannelsLastCore(network).eval()
     core = core.to(device=device, memory_format=torch.channels_last)
-    return lambda mix: join_branches(network, *core(mix, spectrogram_of(network, mix)))
+
+    def run(mix: torch.Tensor) -> torch.Tensor:
+        given = core_input(network, mix)
+        return join_branches(network, given, core(given.steps, given.bands))
+
+    return run

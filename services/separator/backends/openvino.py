@@ -39,9 +39,10 @@ from services.separator.backends.fingerprint import code_fingerprint
 from services.separator.backends.parity import parity_probe
 from services.separator.backends.quiet_openvino import openvino
 from services.separator.backends.spectral_core import (
+    CoreOutput,
     SpectralCore,
+    core_input,
     join_by_stem,
-    spectrogram_of,
 )
 from services.separator.errors import BackendUnavailableError
 from services.separator.models import Member, SeparationModel
@@ -52,7 +53,10 @@ Precision = Literal["fp32", "bf16", "int8"]
 
 _LANES = 2
 _KEPT_SECONDS = 7 * 24 * 3600
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_TYPES = {
+    "fp32": (openvino.Type.f32, torch.float32),
+    "bf16": (openvino.Type.bf16, torch.bfloat16),
+}
 
 
 def native_precision() -> Literal["fp32", "bf16"]:
@@ -98,8 +102,9 @@ class OpenVinoBackend:
         self._undivided = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
         core, eight = openvino.Core(), precision == "int8"
+        self._type, self._dtype = _TYPES[native_precision() if precision == "int8" else precision]
         options = {
-            "INFERENCE_PRECISION_HINT": _HINTS[native_precision() if eight else precision],
+            "INFERENCE_PRECISION_HINT": self._type,
             "ENABLE_CPU_PINNING": False,  # what is cut and collected meanwhile wants cores too
         }
         self._whole, self._in_lanes = [], []
@@ -110,6 +115,7 @@ class OpenVinoBackend:
             if eight:
                 use_eight_bits(graph)
                 use_eight_bit_scores(graph)
+            graph = _with_edges_of(graph, self._type)
             lanes = _Compiled(core, graph, options, threads // self.lanes, self.lanes)
             self._in_lanes.append(lanes)
             self._whole.append(
@@ -140,15 +146,28 @@ class OpenVinoBackend:
     def _run_one(self, member: int, request: Any, segment: SegmentBatch) -> StemBatch:
         network = self._networks[member]
         with torch.inference_mode():
-            mix = torch.from_numpy(segment)
-            spectrogram = spectrogram_of(network, mix).contiguous()
+            given = core_input(network, torch.from_numpy(segment), self._dtype)
             # What it returns would be a copy; the outputs are read below, where they lie.
-            request.infer([segment, spectrogram.numpy()], share_inputs=True, share_outputs=True)
-            spectra, waveforms = (
-                torch.from_numpy(request.get_output_tensor(index).data) for index in (0, 1)
+            request.infer(
+                [self._told(given.steps), self._told(given.bands)],
+                share_inputs=True,
+                share_outputs=True,
             )
-            output: StemBatch = join_by_stem(network, spectra, waveforms).numpy()
+            made = CoreOutput(*(self._read(request.get_output_tensor(index)) for index in (0, 1)))
+            output: StemBatch = join_by_stem(network, given, made).numpy()
         return output
+
+    def _told(self, array: torch.Tensor) -> Any:
+        """Returns an array as OpenVINO takes it, where it lies. NumPy has no bf16."""
+        if self._dtype is torch.float32:
+            return array.numpy()
+        plain = array.view(torch.int16).numpy()
+        return openvino.Tensor(plain, list(array.shape), self._type)
+
+    def _read(self, tensor: Any) -> torch.Tensor:
+        if self._dtype is torch.float32:
+            return torch.from_numpy(tensor.data)
+        return torch.from_numpy(tensor.data.view(np.int16)).view(self._dtype)
 
     def close(self) -> None:
         """Frees the compiled networks."""
@@ -230,13 +249,21 @@ def _trace(network: HTDemucs) -> openvino.Model:
         else SpectralCore(network)
     )
     with torch.no_grad():
-        spectrogram = spectrogram_of(network, mix)
+        given = core_input(network, mix)
+        example = (given.steps, given.bands)
         # The check would trace again and trip over attention, which PyTorch names anew each time.
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            core.eval(), (mix, spectrogram), check_trace=False
+            core.eval(), example, check_trace=False
         )
         return openvino.convert_model(
-            traced,
-            example_input=(mix, spectrogram),
-            input=[tuple(mix.shape), tuple(spectrogram.shape)],
+            traced, example_input=example, input=[tuple(array.shape) for array in example]
         )
+
+
+def _with_edges_of(graph: openvino.Model, element_type: Any) -> openvino.Model:
+    """Returns a graph that takes and gives arrays of a type, as it computes them inside."""
+    edges = openvino.preprocess.PrePostProcessor(graph)
+    for index in range(2):
+        edges.input(index).tensor().set_element_type(element_type)
+        edges.output(index).tensor().set_element_type(element_type)
+    return edges.build()

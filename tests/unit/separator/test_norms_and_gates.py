@@ -20,7 +20,7 @@ from services.separator.backends.norms_and_gates import (
     can_be_normed_narrow,
     can_take_hops_together,
 )
-from services.separator.backends.spectral_core import spectrogram_of
+from services.separator.backends.spectral_core import core_input
 from tests.separator_models import snr_db, tiny_htdemucs
 
 
@@ -142,10 +142,10 @@ def test_the_outer_layers_are_normed_narrow_but_for_the_spectrums_last(
             ] * len(coder.residual)
     assert isinstance(core.decoder[-1].rewrite, GateInHalves)
     mix = torch.randn(1, 2, 4_000, generator=torch.Generator().manual_seed(0))
-    spectrogram = spectrogram_of(network, mix)
+    fed = core_input(network, mix)
     with torch.inference_mode():
-        wide = ChannelsLastCore(network)(mix, spectrogram)
-        for one, other in zip(wide, core(mix, spectrogram), strict=True):
+        wide = ChannelsLastCore(network)(fed.steps, fed.bands)
+        for one, other in zip(wide, core(fed.steps, fed.bands), strict=True):
             assert snr_db(one.numpy(), other.numpy()) > 90
 
 
