@@ -286,6 +286,18 @@ def test_openvino_computes_what_pytorch_computes(
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_openvino_takes_and_gives_what_it_computes_with(tmp_path: Path) -> None:
+    """NumPy has no bf16: where a CPU has, arrays go in and come out as other 16 bits."""
+    from services.separator.backends.openvino import OpenVinoBackend, native_precision
+
+    model = describe_model("tiny", tiny_htdemucs(dconv_mode=3))
+    backend = OpenVinoBackend(model, tmp_path, threads=1, precision=native_precision())
+    parity_db = measure_parity(model, backend, TorchCpuBackend(model, 1))
+    assert parity_db > {"bf16": 35, "fp32": 80}[native_precision()]
+    backend.close()
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_what_nobody_has_used_for_a_week_is_forgotten(tmp_path: Path) -> None:
     from services.separator.backends.openvino import OpenVinoBackend
 
