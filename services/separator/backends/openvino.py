@@ -2,7 +2,7 @@
 
 Converting takes half a minute, so that its result is kept in the cache folder, by the weights,
 OpenVINO's version and the code that converts; what nobody has used for a week is forgotten. The
-Fourier transforms stay outside (`spectral_core.py`).
+Fourier transforms and the normalising stay outside (`spectral_core.py`).
 
 Cores that work at one segment together wait for each other after every layer. So segments are
 computed side by side in two *lanes*, each with half of the cores, but for those that someone may
@@ -102,7 +102,7 @@ class OpenVinoBackend:
         self._undivided = threading.Lock()
         torch.set_num_threads(threads)  # for the Fourier transforms
         core, eight = openvino.Core(), precision == "int8"
-        self._type, self._dtype = _TYPES[native_precision() if precision == "int8" else precision]
+        self._type, self._dtype = _TYPES[native_precision() if eight else precision]
         options = {
             "INFERENCE_PRECISION_HINT": self._type,
             "ENABLE_CPU_PINNING": False,  # what is cut and collected meanwhile wants cores too
