@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import statistics
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from pathlib import Path
 
 import grpc
@@ -19,22 +20,42 @@ from mixdown.remixer.v1 import remixer_pb2_grpc
 from mixdown.session.v1 import session_pb2, session_pb2_grpc
 
 _SHORT_CALLS = 200
+_NEW_TRACK_SECONDS = 60.0
+_NEW_TRACK_REPEATS = 3
 _NOBODY = "nobody"
 _LARGE = (("grpc.max_receive_message_length", 8 << 20),)
 
 
 async def measure_overhead(bench: Bench, folder: Path, seconds: float, repeats: int) -> Figures:
-    """Measures remixes of one stem, and of two, by both ways in turn."""
+    """Measures remixes of one stem, and of two, by both ways in turn.
+
+    And of one stem of new tracks, which is separated meanwhile.
+    """
     prepared = await Prepared.open(bench, folder, seconds)
+    number = itertools.count()
+
+    async def known() -> Prepared:
+        return prepared
+
+    async def new() -> Prepared:
+        skip_seconds = 0.375 + next(number)
+        return await Prepared.open_new(bench, folder, _NEW_TRACK_SECONDS, skip_seconds)
+
     return {
         "repeats": repeats,
-        "one_stem": await _both_ways(bench, prepared, prepared.next_mix, repeats),
-        "two_stems": await _both_ways(bench, prepared, prepared.next_mix_of_two, repeats),
+        "one_stem": await _both_ways(bench, known, Prepared.next_mix, repeats),
+        "two_stems": await _both_ways(bench, known, Prepared.next_mix_of_two, repeats),
+        "one_stem_of_a_new_track": await _both_ways(
+            bench, new, Prepared.next_mix, _NEW_TRACK_REPEATS
+        ),
     }
 
 
 async def _both_ways(
-    bench: Bench, prepared: Prepared, next_mix: Callable[[], mix_pb2.Mix], repeats: int
+    bench: Bench,
+    next_song: Callable[[], Awaitable[Prepared]],
+    next_mix: Callable[[Prepared], mix_pb2.Mix],
+    repeats: int,
 ) -> Figures:
     """Renders mixes by the remixer itself and through Envoy and the gateway, every one anew."""
     stub = bench.caller()
@@ -42,8 +63,11 @@ async def _both_ways(
     async with _connect(bench.address_of("remixer")) as channel:
         remixer = _remixer(channel)
         for _ in range(repeats + 1):
-            await direct.take(remixer.Render(prepared.request(next_mix())))
-            said = gateway_pb2.RenderRequest(session_id=prepared.session.session_id, mix=next_mix())
+            song = await next_song()
+            await direct.take(remixer.Render(song.request(next_mix(song))))
+            song = await next_song()
+            session_id = song.session.session_id
+            said = gateway_pb2.RenderRequest(session_id=session_id, mix=next_mix(song))
             await through.take(stub.Render(said))
     return {
         "remixer_seconds": round(min(direct.took), 3),

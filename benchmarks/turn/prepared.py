@@ -1,4 +1,4 @@
-"""A song to render again and again, and the reading of what comes."""
+"""Songs to render, and the reading of what comes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BRIGHT = EqBand("peak", 3000.0, 5.0)
 
 
 class Prepared:
-    """A song with two stems in the store, and a conversation about it."""
+    """A song, and a conversation about it."""
 
     def __init__(self, session: mixdown.Session, track: conversation_pb2.Track) -> None:
         self.session = session
@@ -31,13 +31,27 @@ class Prepared:
 
     @classmethod
     async def open(cls, bench: Bench, folder: Path, seconds: float) -> Prepared:
-        """Uploads a song of so many seconds."""
+        """Uploads a song of so many seconds, with two stems in the store."""
         path = write_song(folder / "prepared.wav", seconds, skip_seconds=0.25)
-        session = await open_session(bench, path)
-        track = await anext(aiter(mixdown.connect(bench.address).tracks()))
-        await keep_stems(bench, track, path, (LOUDER, DISTANT))
+        prepared = await cls._upload(bench, path)
+        await keep_stems(bench, prepared.track, path, (LOUDER, DISTANT))
         path.unlink()
-        return cls(session, track)
+        return prepared
+
+    @classmethod
+    async def open_new(
+        cls, bench: Bench, folder: Path, seconds: float, skip_seconds: float
+    ) -> Prepared:
+        """Uploads a song of so many seconds of which no stem is known, from there on."""
+        path = write_song(folder / "new.wav", seconds, skip_seconds)
+        prepared = await cls._upload(bench, path)
+        path.unlink()
+        return prepared
+
+    @classmethod
+    async def _upload(cls, bench: Bench, path: Path) -> Prepared:
+        session = await open_session(bench, path)
+        return cls(session, await anext(aiter(mixdown.connect(bench.address).tracks())))
 
     async def again(self, bench: Bench) -> Prepared:
         """Begins another conversation about the same song."""
