@@ -77,8 +77,8 @@ async def _both_ways(
             statistics.median(through.took), statistics.median(direct.took)
         ),
         # A machine that others use is slower for a while: then it is so for both of a pair.
-        "overhead_percent_of_pairs": statistics.median(
-            map(_percent_more, through.took, direct.took)
+        "overhead_percent_of_pairs": round(
+            statistics.median(map(_percent_more, through.took, direct.took)), 1
         ),
         "cpu_seconds_of_the_remixer_itself": direct.cpu_seconds(),
         "cpu_seconds_through_envoy_and_gateway": through.cpu_seconds(),
