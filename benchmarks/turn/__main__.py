@@ -101,8 +101,7 @@ def _overhead(overhead: Figures) -> list[str]:
     return [
         f"a remix of {name.replace('_', ' ')}: {run['remixer_seconds']} s of the remixer itself, "
         f"{run['through_envoy_and_gateway_seconds']} s through Envoy and gateway "
-        f"({run['overhead_percent']:+} %; medians {run['overhead_percent_of_medians']:+} %, "
-        f"pair by pair {run['overhead_percent_of_pairs']:+} %); "
+        f"({run['overhead_percent']:+} %; pair by pair {run['overhead_percent_of_pairs']:+} %); "
         f"CPU seconds {run['cpu_seconds_of_the_remixer_itself']['all']} and "
         f"{run['cpu_seconds_through_envoy_and_gateway']['all']}"
         for name, run in overhead.items()

@@ -73,9 +73,6 @@ async def _both_ways(
         "remixer_seconds": round(min(direct.took), 3),
         "through_envoy_and_gateway_seconds": round(min(through.took), 3),
         "overhead_percent": _percent_more(min(through.took), min(direct.took)),
-        "overhead_percent_of_medians": _percent_more(
-            statistics.median(through.took), statistics.median(direct.took)
-        ),
         # A machine that others use is slower for a while: then it is so for both of a pair.
         "overhead_percent_of_pairs": round(
             statistics.median(map(_percent_more, through.took, direct.took)), 1
