@@ -11,6 +11,7 @@ from mixdown.session.v1 import session_pb2_grpc
 from services.session import deletions, turns
 from services.session.database import Database
 from services.session.event_signal import EventSignal
+from services.session.lookout import Lookout
 
 Context: TypeAlias = aio.ServicerContext[Any, Any]
 
@@ -20,7 +21,7 @@ class Calls(session_pb2_grpc.SessionServiceServicer):
 
     Args:
         database: Where everything is remembered.
-        poll_seconds: How often a watched turn is looked at, for what other replicas store.
+        poll_seconds: How often watched turns are looked at, for what other replicas store.
         rules: What turns may do.
         deletion_grace: How long a file stays after nobody refers to it.
     """
@@ -33,10 +34,10 @@ class Calls(session_pb2_grpc.SessionServiceServicer):
         deletion_grace: timedelta = deletions.GRACE,
     ) -> None:
         self._database = database
-        self._poll_seconds = poll_seconds
         self._rules = rules
         self._deletion_grace = deletion_grace
         self._signal = EventSignal()
+        self._lookout = Lookout(database, self._signal, poll_seconds)
         self._is_shutting_down = False
         database.tell(self._signal.notify)
 

@@ -1,7 +1,6 @@
 """Tells watchers of a turn in this process that something was stored for it.
 
-Only a shortcut: a watcher looks into the database now and then anyway, because what another replica
-stores is not told here.
+What another replica stores is not told here: `Lookout` looks for it.
 """
 
 from __future__ import annotations
@@ -17,6 +16,11 @@ class EventSignal:
     def __init__(self) -> None:
         self._watchers: dict[str, set[asyncio.Event]] = {}
 
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The turns that somebody watches."""
+        return tuple(self._watchers)
+
     def notify(self, turn_id: str) -> None:
         """Wakes all watchers of a turn."""
         for watcher in self._watchers.get(turn_id, ()):
@@ -24,7 +28,7 @@ class EventSignal:
 
     def notify_all(self) -> None:
         """Wakes all watchers of all turns."""
-        for turn_id in tuple(self._watchers):
+        for turn_id in self.watched:
             self.notify(turn_id)
 
     @contextmanager

@@ -37,9 +37,10 @@ class SessionSettings(Settings):
         ),
     )
     watch_poll_seconds: float = Field(
-        default=0.5,
+        default=0.25,
         gt=0,
-        description="How soon a watched turn shows events that another replica has stored.",
+        description="How soon a watched turn shows what another replica has stored: all that are "
+        "watched are looked at together so often.",
     )
 
     turn_attempts: int = Field(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 
 from mixdown.conversation.v1 import conversation_pb2
 from mixdown.session.v1 import session_pb2
@@ -130,5 +129,4 @@ class TurnCalls(Calls):
         """Waits until it makes sense to look into the database again."""
         if self._is_shutting_down:
             raise ShuttingDownError
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stored.wait(), self._poll_seconds)
+        await self._lookout.wait(stored)

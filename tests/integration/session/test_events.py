@@ -10,6 +10,7 @@ from grpc import StatusCode
 from mixdown.session.v1 import session_pb2 as pb
 from tests.integration.session.conftest import Clock, serving
 from tests.integration.session.driver import Driver, clarification, kinds, mix, refused, remix
+from tests.metrics import growth
 from tests.patience import PATIENCE_SECONDS
 
 
@@ -55,6 +56,23 @@ async def test_a_watcher_at_one_replica_sees_what_another_stores(
         await here.complete(work)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert kinds(await watching) == ["accepted", "interpreted", "completed"]
+
+
+async def test_one_look_into_the_database_serves_all_who_watch(driver: Driver) -> None:
+    work = await driver.begin(await driver.session())
+    looks = growth("mixdown_session_operation_seconds_count", operation="look_at")
+    reads = growth("mixdown_session_operation_seconds_count", operation="events_since")
+    watching = [asyncio.create_task(driver.events(work.turn.turn_id)) for _ in range(20)]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while looks() < 5:  # noqa: ASYNC110 - no event tells of a count
+            await asyncio.sleep(0.05)
+    assert 20 <= reads() <= 40  # at first, and once more when the turn is first looked at
+    await driver.release(work)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.gather(*watching)
+        seen = looks()
+        await asyncio.sleep(0.3)
+        assert looks() <= seen + 1  # nobody watches: nobody looks
 
 
 async def test_the_stream_ends_when_the_lease_is_given_back(driver: Driver) -> None:
