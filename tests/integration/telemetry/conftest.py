@@ -112,6 +112,7 @@ class Observed:
         call = stub.Converse(request, metadata=self._traced("left"))
         turn_id = (await anext(aiter(call))).turn_id
         call.cancel()
+        self.chat.play()  # it may have been left before the language model was asked
         watch = gateway_pb2.WatchTurnRequest(turn_id=turn_id)
         call = stub.WatchTurn(watch, metadata=self._traced("came back"))
         last = [event async for event in call][-1]
