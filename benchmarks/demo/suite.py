@@ -38,7 +38,7 @@ def running_suite(
         *(sys.executable, "-m", "services.local", "--port", "0"),
         *("--data-folder", str(data_folder), *options),
     ]
-    with log.open("wb") as output:
+    with log.open("wb") as output, _sigterm_as_exit():
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
         try:
             yield _wait_for_address(process, log, patience_seconds)
@@ -49,6 +49,16 @@ def running_suite(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Has SIGTERM end this process by an exception, so that the suite is stopped on the way out."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _wait_for_address(process: subprocess.Popen[bytes], log: Path, patience_seconds: float) -> str:
